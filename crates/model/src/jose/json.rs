@@ -1,0 +1,144 @@
+//! JSON objects in which every member stands once.
+//!
+//! RFC 7515 section 4 and RFC 7519 section 4 let a parser refuse duplicate names or take the last. Taking the last is
+//! how two programs come to read one token differently, and it is what `serde_json` does by itself, so the check is
+//! made here, at every depth.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::JoseError;
+
+/// Reads an object. The two texts name what is read, so that the error says which part of a token it was.
+pub(crate) fn object(
+    bytes: &[u8],
+    not_an_object: &'static str,
+    member_twice: &'static str,
+) -> Result<Map<String, Value>, JoseError> {
+    match serde_json::from_slice::<Unique>(bytes) {
+        Ok(Unique(Value::Object(members))) => Ok(members),
+        // `Unique` takes every kind of value, so the only thing it can object to is a member that came before.
+        Err(error) if error.is_data() => Err(JoseError::Malformed(member_twice)),
+        Ok(_) | Err(_) => Err(JoseError::Malformed(not_an_object)),
+    }
+}
+
+/// A value whose objects have no member twice. Depth is bounded by `serde_json`'s own limit of 128.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Self)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON value without duplicate members")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unique(element)) = elements.next_element()? {
+            list.push(element);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Unique(value))) = members.next_entry::<String, Unique>()? {
+            if object.insert(name, value).is_some() {
+                return Err(de::Error::custom("a member occurs twice"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    use super::object;
+    use crate::jose::JoseError;
+
+    fn read(text: &str) -> Result<Map<String, Value>, JoseError> {
+        object(text.as_bytes(), "no object", "twice")
+    }
+
+    #[test]
+    fn values_come_out_as_serde_json_reads_them() {
+        let text = r#" {"b":[1,-2,3.5,1e400000000000000000000,true,null,{"x":"é\u0000"}],"a":18446744073709551615} "#;
+        assert_eq!(read(text), Err(JoseError::Malformed("no object")), "a number beyond every range");
+        let text = text.replace("1e400000000000000000000,", "");
+        let members = read(&text).unwrap();
+        assert_eq!(Value::Object(members.clone()), serde_json::from_str::<Value>(&text).unwrap());
+        assert_eq!(members.keys().collect::<Vec<_>>(), ["b", "a"], "the order is kept");
+    }
+
+    #[test]
+    fn a_member_twice_is_refused_at_every_depth() {
+        for text in [
+            r#"{"alg":"RS256","alg":"none"}"#,
+            r#"{"alg":"RS256","\u0061lg":"RS256"}"#,
+            r#"{"a":{"b":1,"b":1}}"#,
+            r#"{"a":[0,{"b":null,"b":null}]}"#,
+        ] {
+            assert_eq!(read(text), Err(JoseError::Malformed("twice")), "{text}");
+        }
+        assert!(read(r#"{"a":{"b":1},"b":{"a":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        for text in ["", "{", "[]", "null", "\"a\"", "{}{}", "{'a':1}", "{\"a\":1,}", "\u{feff}{}", deep.as_str()] {
+            assert_eq!(read(text), Err(JoseError::Malformed("no object")), "{:.20}", text);
+        }
+        assert_eq!(object(b"{\"a\":\"\xff\"}", "no object", "twice"), Err(JoseError::Malformed("no object")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = object(&bytes, "no object", "twice");
+        }
+    }
+}
