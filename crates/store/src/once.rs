@@ -1,0 +1,95 @@
+//! Tables `seen`, `revoked_tokens` and `one_time_links`: what may happen once, and what may not happen any more.
+
+use grantor_model::Instant;
+
+use crate::Store;
+use crate::database::{Statement, StoreError};
+
+/// Adds a link that works once. Only its hash is kept.
+pub fn insert_link(hash: &[u8], purpose: &str, until: Instant) -> Statement {
+    Statement::new(
+        "INSERT INTO one_time_links (hash, purpose, until) VALUES ($1, $2, $3)",
+        [hash.into(), purpose.into(), until.millis().into()],
+    )
+}
+
+/// Removes all links of a purpose: a new one replaces them.
+pub fn delete_links(purpose: &str) -> Statement {
+    Statement::new("DELETE FROM one_time_links WHERE purpose = $1", [purpose.into()])
+}
+
+/// Uses a link up, in the batch that does what it allows.
+pub fn use_link(hash: &[u8], purpose: &str, now: Instant) -> Statement {
+    Statement::new(
+        "DELETE FROM one_time_links WHERE hash = $1 AND purpose = $2 AND until > $3",
+        [hash.into(), purpose.into(), now.millis().into()],
+    )
+    .must_touch(1)
+}
+
+impl Store {
+    /// Notes that something was used: an assertion, a one-time code. `false` when it was used before.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn record_seen(
+        &self,
+        realm_id: &str,
+        issuer: &str,
+        jti: &str,
+        until: Instant,
+    ) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO seen (realm_id, issuer, jti, until) VALUES ($1, $2, $3, $4)";
+        let values = [realm_id.into(), issuer.into(), jti.into(), until.millis().into()];
+        match self.apply(vec![Statement::new(sql, values)]).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Duplicate) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Ends one access token before its time.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn revoke_token(&self, realm_id: &str, jti: &str, until: Instant) -> Result<(), StoreError> {
+        let sql = "INSERT INTO revoked_tokens (realm_id, jti, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        self.apply(vec![Statement::new(sql, [realm_id.into(), jti.into(), until.millis().into()])]).await
+    }
+
+    /// Whether a token was ended before its time.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_revoked(&self, realm_id: &str, jti: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM revoked_tokens WHERE realm_id = $1 AND jti = $2";
+        Ok(!self.read(Statement::new(sql, [realm_id.into(), jti.into()])).await?.is_empty())
+    }
+
+    /// Whether a link of this hash and purpose would still work.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_link_open(&self, hash: &[u8], purpose: &str, now: Instant) -> Result<bool, StoreError> {
+        let sql = "SELECT until FROM one_time_links WHERE hash = $1 AND purpose = $2 AND until > $3";
+        let values = [hash.into(), purpose.into(), now.millis().into()];
+        Ok(!self.read(Statement::new(sql, values)).await?.is_empty())
+    }
+
+    /// Removes what has passed: sessions, used assertions, revocations, links, old decisions, retired keys.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn sweep(&self, now: Instant, decisions_before: Instant) -> Result<(), StoreError> {
+        let at = now.millis();
+        self.apply(vec![
+            Statement::new("DELETE FROM sessions WHERE ends < $1", [at.into()]),
+            Statement::new("DELETE FROM seen WHERE until < $1", [at.into()]),
+            Statement::new("DELETE FROM revoked_tokens WHERE until < $1", [at.into()]),
+            Statement::new("DELETE FROM one_time_links WHERE until < $1", [at.into()]),
+            Statement::new("DELETE FROM decisions WHERE made < $1", [decisions_before.millis().into()]),
+            Statement::new("DELETE FROM realm_keys WHERE published_until < $1", [at.into()]),
+        ])
+        .await
+    }
+}

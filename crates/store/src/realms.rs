@@ -1,0 +1,100 @@
+//! Table `realms`, and `changes`, by which a running server notices what others wrote.
+
+use crate::Store;
+use crate::database::{Row, Statement, StoreError};
+
+/// A realm's settings.
+#[derive(Clone, Debug)]
+pub struct RealmRow {
+    /// The key.
+    pub id: String,
+    /// The name in URLs.
+    pub name: String,
+    /// Raised by every change of anything in the realm's snapshot.
+    pub version: i64,
+    /// `RealmDocument` as JSON.
+    pub document: String,
+    /// What is not understood yet, sealed: it may hold secrets of others.
+    pub kept: Vec<u8>,
+}
+
+fn row(row: &Row) -> Result<RealmRow, StoreError> {
+    Ok(RealmRow {
+        id: row.text(0)?.to_owned(),
+        name: row.text(1)?.to_owned(),
+        version: row.int(2)?,
+        document: row.text(3)?.to_owned(),
+        kept: row.bytes(4)?.to_vec(),
+    })
+}
+
+/// Adds a realm.
+pub fn insert(realm: &RealmRow) -> Statement {
+    Statement::new(
+        "INSERT INTO realms (id, name, version, document, kept) VALUES ($1, $2, $3, $4, $5)",
+        [
+            realm.id.as_str().into(),
+            realm.name.as_str().into(),
+            realm.version.into(),
+            realm.document.as_str().into(),
+            realm.kept.clone().into(),
+        ],
+    )
+}
+
+/// Replaces a realm's settings.
+pub fn update_document(id: &str, document: &str) -> Statement {
+    Statement::new("UPDATE realms SET document = $2 WHERE id = $1", [id.into(), document.into()]).must_touch(1)
+}
+
+/// Removes a realm with everything in it.
+pub fn delete(id: &str) -> Statement {
+    Statement::new("DELETE FROM realms WHERE id = $1", [id.into()]).must_touch(1)
+}
+
+/// Raises the realm's version: belongs into every batch that changes what a snapshot holds.
+pub fn changed(id: &str) -> [Statement; 2] {
+    [Statement::new("UPDATE realms SET version = version + 1 WHERE id = $1", [id.into()]), announced()]
+}
+
+/// Tells the nodes that some realm changed, came or went.
+pub fn announced() -> Statement {
+    Statement::new("UPDATE changes SET number = number + 1 WHERE one = 1", [])
+}
+
+impl Store {
+    /// A realm by its name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn realm(&self, name: &str) -> Result<Option<RealmRow>, StoreError> {
+        let sql = "SELECT id, name, version, document, kept FROM realms WHERE name = $1";
+        self.one(Statement::new(sql, [name.into()]), row).await
+    }
+
+    /// All realms' names and versions.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn realm_versions(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT name, version FROM realms ORDER BY name";
+        self.all(Statement::new(sql, []), |row| Ok((row.text(0)?.to_owned(), row.int(1)?))).await
+    }
+
+    /// The version of one realm, to see whether it changed while its parts were read.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn realm_version(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        self.one(Statement::new("SELECT version FROM realms WHERE id = $1", [id.into()]), |row| row.int(0)).await
+    }
+
+    /// The number of the newest change.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn change_number(&self) -> Result<i64, StoreError> {
+        let number = self.one(Statement::new("SELECT number FROM changes WHERE one = 1", []), |row| row.int(0)).await?;
+        number.ok_or_else(|| StoreError::Corrupt("the table of changes is empty".to_owned()))
+    }
+}
