@@ -1,0 +1,229 @@
+//! Clients: their secrets, and what the command line does with them.
+
+use std::collections::BTreeMap;
+
+use grantor_model::realm::ClientDocument;
+use grantor_model::{Error, Instant};
+use grantor_store::clients::{self as table, ClientRow};
+use grantor_store::users as user_table;
+use grantor_store::{StoreError, realms as realm_table};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{AdminError, json};
+use crate::engine::Engine;
+use crate::realms::Realm;
+use crate::vault::Vault;
+
+/// What a masked export writes instead of a secret.
+pub const MASK: &str = "**********";
+
+/// The secret parts of a client, sealed beside its document.
+#[derive(Default, Serialize, Deserialize)]
+pub struct ClientSecrets {
+    /// The client secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Attributes that hold secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Option<String>>,
+}
+
+impl std::fmt::Debug for ClientSecrets {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ClientSecrets([redacted])")
+    }
+}
+
+fn place(id: &str) -> String {
+    format!("clients/{id}")
+}
+
+impl ClientSecrets {
+    /// Opens what is stored with a client.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub fn open(vault: &Vault, row: &ClientRow) -> Result<Self, Error> {
+        let Some(sealed) = &row.secret else { return Ok(Self::default()) };
+        let clear = vault.open(&place(&row.id), sealed)?;
+        serde_json::from_slice(&clear).map_err(|error| Error::internal(format!("{}: {error}", place(&row.id))))
+    }
+
+    fn seal(&self, vault: &Vault, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        if self.secret.is_none() && self.attributes.is_empty() {
+            return Ok(None);
+        }
+        let clear = Zeroizing::new(serde_json::to_vec(self).map_err(|error| Error::internal(error.to_string()))?);
+        vault.seal(&place(id), &clear).map(Some)
+    }
+
+    /// Takes the secret parts out of a document.
+    fn taken_from(document: &mut ClientDocument) -> Self {
+        let secret = document.secret.take().filter(|secret| !secret.is_empty() && secret != MASK);
+        let names: Vec<String> = document.attributes.keys().filter(|name| is_secret(name)).cloned().collect();
+        let attributes = names.into_iter().filter_map(|name| document.attributes.remove_entry(&name)).collect();
+        Self { secret, attributes }
+    }
+}
+
+fn is_secret(attribute: &str) -> bool {
+    attribute == "client.secret.rotated" || attribute.ends_with("private.key")
+}
+
+/// A client as it is stored: the document without its secrets, these sealed.
+///
+/// # Errors
+/// When it cannot be sealed or written.
+pub(crate) fn row(
+    vault: &Vault,
+    realm_id: &str,
+    id: &str,
+    mut document: ClientDocument,
+) -> Result<ClientRow, AdminError> {
+    let secrets = ClientSecrets::taken_from(&mut document);
+    document.id = Some(id.to_owned());
+    Ok(ClientRow {
+        id: id.to_owned(),
+        realm_id: realm_id.to_owned(),
+        client_id: document.client_id.clone(),
+        secret: secrets.seal(vault, id)?,
+        document: json(&document)?,
+    })
+}
+
+/// What `client add` is told.
+#[derive(Clone, Debug, Default)]
+pub struct NewClient {
+    /// The `client_id`.
+    pub client_id: String,
+    /// Without credentials.
+    pub public: bool,
+    /// Client credentials grant.
+    pub service_account: bool,
+    /// Password grant.
+    pub direct_access: bool,
+    /// Redirect URIs.
+    pub redirect_uris: Vec<String>,
+    /// Web origins.
+    pub web_origins: Vec<String>,
+}
+
+impl Engine {
+    /// Adds a client; gives back its secret, if it has one.
+    ///
+    /// # Errors
+    /// When the name is taken or cannot be used.
+    pub async fn add_client(&self, realm: &Realm, new: NewClient, now: Instant) -> Result<Option<String>, AdminError> {
+        if new.client_id.trim().is_empty() || new.client_id.len() > 255 || new.client_id.chars().any(char::is_control) {
+            return Err(AdminError::new("a client id has 1 to 255 characters, none of them a control character"));
+        }
+        if new.public && new.service_account {
+            return Err(AdminError::new("a public client cannot have a service account")
+                .hint("leave --public out: a client that acts for itself needs a secret"));
+        }
+        let id = self.entropy.uuid(now)?;
+        let secret = if new.public { None } else { Some(self.entropy.secret::<32>()?) };
+        let mut scopes = realm.settings.default_default_client_scopes.clone();
+        scopes.retain(|name| realm.scopes.contains_key(name));
+        if new.service_account && realm.scopes.contains_key("service_account") {
+            scopes.push("service_account".to_owned());
+        }
+        let document = ClientDocument {
+            client_id: new.client_id.clone(),
+            protocol: Some("openid-connect".to_owned()),
+            secret: secret.clone(),
+            public_client: Some(new.public),
+            direct_access_grants_enabled: Some(new.direct_access),
+            standard_flow_enabled: !new.redirect_uris.is_empty(),
+            service_accounts_enabled: new.service_account,
+            redirect_uris: new.redirect_uris,
+            web_origins: new.web_origins,
+            default_client_scopes: Some(scopes),
+            ..ClientDocument::default()
+        };
+        let mut statements = vec![table::insert(&row(&self.vault, &realm.id, &id, document)?)];
+        if new.service_account {
+            let user = super::users::service_account(realm, &id, &new.client_id, self.entropy.uuid(now)?, now)?;
+            statements.extend(user_table::insert(&user));
+        }
+        statements.extend(realm_table::changed(&realm.id));
+        match self.store.apply(statements).await {
+            Ok(()) => {
+                self.reload(&realm.name, now).await?;
+                Ok(secret)
+            }
+            Err(StoreError::Duplicate) => {
+                Err(AdminError::new(format!("realm {} has a client {:?} already", realm.name, new.client_id))
+                    .hint(format!("grantor client show {} --realm {}", new.client_id, realm.name)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A client as it is stored, with its secrets.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn stored_client(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+    ) -> Result<(ClientRow, ClientDocument, ClientSecrets), AdminError> {
+        let found = self.store.client(&realm.id, client_id).await?;
+        let row = found.ok_or_else(|| {
+            let names: Vec<&str> = realm.clients.keys().map(String::as_str).collect();
+            AdminError::new(format!("realm {} has no client {client_id:?}", realm.name))
+                .hint(super::realms::nearest_hint(client_id, &names, "client"))
+        })?;
+        let document = serde_json::from_str(&row.document).map_err(|error| AdminError::new(error.to_string()))?;
+        let secrets = ClientSecrets::open(&self.vault, &row)?;
+        Ok((row, document, secrets))
+    }
+
+    /// Gives a client a new secret; the old one is refused from now on.
+    ///
+    /// # Errors
+    /// When there is no such client, or it is public.
+    pub async fn rotate_client_secret(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        now: Instant,
+    ) -> Result<String, AdminError> {
+        let (mut row, document, mut secrets) = self.stored_client(realm, client_id).await?;
+        if document.is_public() {
+            return Err(AdminError::new(format!("{client_id} is a public client: it has no secret")));
+        }
+        let secret = self.entropy.secret::<32>()?;
+        secrets.secret = Some(secret.clone());
+        row.secret = secrets.seal(&self.vault, &row.id)?;
+        self.write_client(realm, &row, now).await?;
+        Ok(secret)
+    }
+
+    /// Switches a client on or off; a client that is off is treated as unknown.
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn enable_client(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        on: bool,
+        now: Instant,
+    ) -> Result<(), AdminError> {
+        let (mut row, mut document, _) = self.stored_client(realm, client_id).await?;
+        document.enabled = on;
+        row.document = json(&document)?;
+        self.write_client(realm, &row, now).await
+    }
+
+    async fn write_client(&self, realm: &Realm, row: &ClientRow, now: Instant) -> Result<(), AdminError> {
+        let mut statements = vec![table::update(row)];
+        statements.extend(realm_table::changed(&realm.id));
+        self.store.apply(statements).await?;
+        self.reload(&realm.name, now).await?;
+        Ok(())
+    }
+}

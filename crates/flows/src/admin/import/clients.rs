@@ -1,0 +1,58 @@
+//! Clients.
+
+use grantor_model::realm::{ClientDocument, UserDocument};
+use grantor_store::clients as table;
+use grantor_store::users::{self as user_table, UserRow};
+
+use super::{AdminError, Importing, json};
+use crate::admin::clients::{MASK, row};
+
+impl Importing<'_> {
+    /// Adds the clients; gives back those that act for themselves, by key and `client_id`.
+    pub(super) fn clients(&mut self, clients: &[ClientDocument]) -> Result<Vec<(String, String)>, AdminError> {
+        let mut accounts = Vec::new();
+        for client in clients {
+            if client.client_id.is_empty() {
+                return Err(AdminError::new("a client of the realm file has no clientId"));
+            }
+            let id = self.id(client.id.clone(), "a client")?;
+            if client.secret.as_deref() == Some(MASK) {
+                let text = format!("client {:?} came with a masked secret: give it one", client.client_id);
+                self.note(text + " with `grantor client rotate-secret`");
+            }
+            self.statements.push(table::insert(&row(&self.engine.vault, &self.realm_id, &id, client.clone())?));
+            self.report.clients += 1;
+            if client.service_accounts_enabled && !client.is_public() {
+                accounts.push((id.clone(), client.client_id.clone()));
+            }
+            self.names.clients.insert(client.client_id.clone(), id);
+        }
+        Ok(accounts)
+    }
+
+    /// Service accounts whose users the file does not have: they get the realm's default role.
+    pub(super) fn missing_service_accounts(&mut self, accounts: Vec<(String, String)>) -> Result<(), AdminError> {
+        let default = self.names.realm_roles.get(&format!("default-roles-{}", self.realm)).cloned();
+        for (client, client_id) in accounts {
+            if self.names.service_accounts.contains(&client) {
+                continue;
+            }
+            let document = UserDocument { created_timestamp: Some(self.now.millis()), ..UserDocument::default() };
+            let user = UserRow {
+                id: self.engine.entropy.uuid(self.now)?,
+                realm_id: self.realm_id.clone(),
+                username: format!("service-account-{}", client_id.to_lowercase()),
+                email: None,
+                enabled: true,
+                service_client: Some(client),
+                not_before: 0,
+                document: json(&document)?,
+                roles: default.clone().into_iter().collect(),
+                groups: Vec::new(),
+            };
+            self.statements.extend(user_table::insert(&user));
+            self.report.users += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! Reading Keycloak realm files: settings, scopes, clients, roles, groups, keys and users, in one commit.
+//!
+//! What is not understood yet is kept, sealed, and named in the report; nothing is dropped in silence. The whole file
+//! lands or nothing does. Role, scope, group and client names become keys here, and a name that leads nowhere is a
+//! note in the report, since exports of partial realms have them.
+
+mod clients;
+mod keys;
+mod names;
+mod roles;
+mod users;
+
+use grantor_model::Instant;
+use grantor_model::realm::{ClientScopeDocument, RealmDocument};
+use grantor_store::realms::{self as table, RealmRow};
+use grantor_store::{Statement, StoreError, clients as client_table};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use self::names::Names;
+use super::realms::{built_in, checked_name, settings};
+use super::{AdminError, checked_id, json};
+use crate::engine::Engine;
+
+/// What to do with a realm that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    /// Refuse the file.
+    Fail,
+    /// Leave the realm as it is.
+    Skip,
+    /// Replace the realm and everything in it.
+    Overwrite,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The realm's name.
+    pub realm: String,
+    /// Whether it was left as it is.
+    pub skipped: bool,
+    /// Clients in the file and built in.
+    pub clients: usize,
+    /// Client scopes.
+    pub client_scopes: usize,
+    /// Realm and client roles.
+    pub roles: usize,
+    /// Groups at all depths.
+    pub groups: usize,
+    /// Users, service accounts included.
+    pub users: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Members that are kept and not understood yet.
+    pub kept: Vec<String>,
+    /// What was left out or could not be followed.
+    pub notes: Vec<String>,
+}
+
+/// The work on one file.
+pub(crate) struct Importing<'a> {
+    engine: &'a Engine,
+    now: Instant,
+    realm_id: String,
+    realm: String,
+    names: Names,
+    statements: Vec<Statement>,
+    report: Report,
+}
+
+/// Members that carry nothing that could be lost.
+const IDLE: [&str; 4] = ["id", "keycloakVersion", "requiredCredentials", "defaultRole"];
+
+impl Engine {
+    /// Imports a realm.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the realm is there and `if_exists` says to fail.
+    pub async fn import_realm(
+        &self,
+        mut file: Map<String, Value>,
+        if_exists: IfExists,
+        now: Instant,
+    ) -> Result<Report, AdminError> {
+        let name = file.get("realm").and_then(Value::as_str).unwrap_or_default().to_owned();
+        checked_name(&name)?;
+        let there = self.store.realm(&name).await?;
+        let mut statements = Vec::new();
+        match (&there, if_exists) {
+            (Some(_), IfExists::Fail) => {
+                return Err(AdminError::new(format!("there is a realm {name:?} already")).hint(
+                    "--if-exists skip leaves it as it is, --if-exists overwrite replaces it and all that is in it",
+                ));
+            }
+            (Some(_), IfExists::Skip) => return Ok(Report { realm: name, skipped: true, ..Report::default() }),
+            (Some(row), IfExists::Overwrite) => statements.push(table::delete(&row.id)),
+            (None, _) => {}
+        }
+        let realm_id = match file.get("id").and_then(Value::as_str) {
+            Some(id) => id.to_owned(),
+            None => self.entropy.uuid(now)?,
+        };
+        checked_id(&realm_id, "the realm")?;
+        let mut importing = Importing {
+            engine: self,
+            now,
+            realm_id,
+            realm: name.clone(),
+            names: Names::default(),
+            statements,
+            report: Report { realm: name.clone(), ..Report::default() },
+        };
+        let built_in = built_in(&name)?;
+        let version = there.map_or(1, |row| row.version + 1);
+        importing.realm_row(&mut file, &built_in, version)?;
+        importing.all(file, &built_in).await?;
+        let Importing { mut statements, report, .. } = importing;
+        statements.push(table::announced());
+        statements.extend(self.management_statements(&name, now).await?);
+        match self.store.apply(statements).await {
+            Ok(()) => {}
+            Err(StoreError::Duplicate) => {
+                return Err(AdminError::new(format!(
+                    "realm {name}: a name or an id occurs twice, or another realm has it"
+                ))
+                .hint("ids are unique across realms; two users, clients or roles of a realm cannot share a name"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.reload(&name, now).await?;
+        self.reload(super::bootstrap::MASTER, now).await?;
+        Ok(report)
+    }
+}
+
+/// The parts of a file that are not settings.
+struct Parts {
+    client_scopes: Option<Vec<ClientScopeDocument>>,
+    clients: Vec<grantor_model::realm::ClientDocument>,
+    roles: roles::RolesPart,
+    groups: Vec<grantor_model::realm::GroupDocument>,
+    users: Vec<grantor_model::realm::UserDocument>,
+    scope_mappings: Vec<grantor_model::realm::ScopeMappingDocument>,
+    client_scope_mappings: std::collections::BTreeMap<String, Vec<grantor_model::realm::ScopeMappingDocument>>,
+    keys: Option<Vec<grantor_model::realm::ComponentDocument>>,
+}
+
+const KEY_PROVIDER: &str = "org.keycloak.keys.KeyProvider";
+
+/// Takes a part out of a file.
+fn part<T: DeserializeOwned>(file: &mut Map<String, Value>, name: &str) -> Result<Option<T>, AdminError> {
+    match file.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => serde_json::from_value(value)
+            .map(Some)
+            .map_err(|error| AdminError::new(format!("the member {name:?} of the realm file: {error}"))),
+    }
+}
+
+impl Parts {
+    fn taken_from(file: &mut Map<String, Value>) -> Result<Self, AdminError> {
+        let keys = match file.get_mut("components").and_then(Value::as_object_mut) {
+            Some(components) => part(components, KEY_PROVIDER)?,
+            None => None,
+        };
+        Ok(Self {
+            client_scopes: part(file, "clientScopes")?,
+            clients: part(file, "clients")?.unwrap_or_default(),
+            roles: part(file, "roles")?.unwrap_or_default(),
+            groups: part(file, "groups")?.unwrap_or_default(),
+            users: part(file, "users")?.unwrap_or_default(),
+            scope_mappings: part(file, "scopeMappings")?.unwrap_or_default(),
+            client_scope_mappings: part(file, "clientScopeMappings")?.unwrap_or_default(),
+            keys,
+        })
+    }
+}
+
+impl Importing<'_> {
+    /// The realm's own row: understood settings in the open, the rest sealed.
+    fn realm_row(
+        &mut self,
+        file: &mut Map<String, Value>,
+        built_in: &Map<String, Value>,
+        version: i64,
+    ) -> Result<(), AdminError> {
+        let sections = [
+            "clientScopes",
+            "clients",
+            "roles",
+            "groups",
+            "users",
+            "scopeMappings",
+            "clientScopeMappings",
+            "components",
+        ];
+        let (parts, mut rest): (Map<_, _>, Map<_, _>) =
+            std::mem::take(file).into_iter().partition(|(name, _)| sections.contains(&name.as_str()));
+        *file = parts;
+        if !file.contains_key("clientScopes") {
+            for name in ["defaultDefaultClientScopes", "defaultOptionalClientScopes"] {
+                let standard = built_in.get(name).cloned().unwrap_or_default();
+                rest.entry(name).or_insert(standard);
+            }
+        }
+        let mut document: RealmDocument = settings(rest)?;
+        let mut kept = std::mem::take(&mut document.kept);
+        let mut names: Vec<&str> = kept.keys().map(String::as_str).filter(|name| !IDLE.contains(name)).collect();
+        let mut components = file.get("components").cloned().unwrap_or_default();
+        if let Some(components) = components.as_object_mut() {
+            components.remove(KEY_PROVIDER);
+            names.extend(components.keys().map(String::as_str).filter(|name| !name.ends_with("UserProfileProvider")));
+        }
+        self.report.kept = names.into_iter().map(str::to_owned).collect();
+        if components.as_object().is_some_and(|components| !components.is_empty()) {
+            kept.insert("components".to_owned(), components);
+        }
+        let place = format!("realms/{}", self.realm_id);
+        let sealed = self.engine.vault.seal(&place, json(&kept)?.as_bytes())?;
+        self.statements.push(table::insert(&RealmRow {
+            id: self.realm_id.clone(),
+            name: self.realm.clone(),
+            version,
+            document: json(&document)?,
+            kept: sealed,
+        }));
+        Ok(())
+    }
+
+    async fn all(&mut self, mut file: Map<String, Value>, built_in: &Map<String, Value>) -> Result<(), AdminError> {
+        let mut parts = Parts::taken_from(&mut file)?;
+        let mut standard = Parts::taken_from(&mut built_in.clone())?;
+        let own_scopes = parts.client_scopes.is_some();
+        self.client_scopes(parts.client_scopes.take().or(standard.client_scopes.take()).unwrap_or_default())?;
+        standard.clients.retain(|client| parts.clients.iter().all(|own| own.client_id != client.client_id));
+        let missing: Vec<String> = standard.clients.iter().map(|client| client.client_id.clone()).collect();
+        parts.clients.append(&mut standard.clients);
+        let accounts = self.clients(&parts.clients)?;
+        self.roles(&parts.roles, &standard.roles, &missing)?;
+        if !own_scopes {
+            parts.scope_mappings.append(&mut standard.scope_mappings);
+        }
+        for (owner, mut mappings) in standard.client_scope_mappings {
+            parts.client_scope_mappings.entry(owner).or_insert_with(|| std::mem::take(&mut mappings));
+        }
+        self.scope_mappings(&parts.scope_mappings, &parts.client_scope_mappings)?;
+        self.groups(&parts.groups)?;
+        self.keys(parts.keys).await?;
+        self.users(parts.users).await?;
+        self.missing_service_accounts(accounts)
+    }
+
+    fn client_scopes(&mut self, scopes: Vec<ClientScopeDocument>) -> Result<(), AdminError> {
+        for mut scope in scopes {
+            let id = self.id(scope.id.take(), "a client scope")?;
+            self.names.client_scopes.insert(scope.name.clone(), id.clone());
+            let row = client_table::ClientScopeRow {
+                id,
+                realm_id: self.realm_id.clone(),
+                name: scope.name.clone(),
+                document: json(&scope)?,
+            };
+            self.statements.push(client_table::insert_scope(&row));
+            self.report.client_scopes += 1;
+        }
+        Ok(())
+    }
+
+    /// The id that the file gives, or a new one.
+    fn id(&self, given: Option<String>, what: &str) -> Result<String, AdminError> {
+        match given {
+            Some(id) => checked_id(&id, what).map(|()| id),
+            None => Ok(self.engine.entropy.uuid(self.now)?),
+        }
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        const MOST: usize = 200;
+        if self.report.notes.len() < MOST {
+            self.report.notes.push(text.into());
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Users and their credentials.
+
+use grantor_model::realm::UserDocument;
+use grantor_model::{Error, Instant, Secret};
+use grantor_store::users::{self as table, CredentialRow, UserRow};
+use grantor_store::{StoreError, realms as realm_table};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{AdminError, json};
+use crate::engine::Engine;
+use crate::passwords::{Hashing, StoredPassword};
+use crate::realms::Realm;
+use crate::vault::Vault;
+
+/// The open part of a credential: `credentialData` and what people see.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OpenPart {
+    credential_data: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_label: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created_date: Option<i64>,
+}
+
+fn place(id: &str) -> String {
+    format!("credentials/{id}")
+}
+
+/// `credentialData` and `secretData` of a stored credential.
+pub(crate) fn credential_texts(vault: &Vault, row: &CredentialRow) -> Result<(String, Zeroizing<String>), Error> {
+    let bad = |error: String| Error::internal(format!("{}: {error}", place(&row.id)));
+    let open: OpenPart = serde_json::from_str(&row.document).map_err(|error| bad(error.to_string()))?;
+    let clear = vault.open(&place(&row.id), &row.secret)?;
+    let secret = std::str::from_utf8(&clear).map_err(|error| bad(error.to_string()))?;
+    Ok((open.credential_data, Zeroizing::new(secret.to_owned())))
+}
+
+/// A credential as it is stored.
+pub(crate) struct NewCredential<'a> {
+    pub(crate) id: String,
+    pub(crate) user_id: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) position: i64,
+    pub(crate) credential_data: String,
+    pub(crate) secret_data: Zeroizing<String>,
+    pub(crate) user_label: Option<String>,
+    pub(crate) created_date: Option<i64>,
+}
+
+/// Seals a credential.
+pub(crate) fn credential_row(vault: &Vault, new: NewCredential<'_>) -> Result<CredentialRow, Error> {
+    let open =
+        OpenPart { credential_data: new.credential_data, user_label: new.user_label, created_date: new.created_date };
+    Ok(CredentialRow {
+        secret: vault.seal(&place(&new.id), new.secret_data.as_bytes())?,
+        document: serde_json::to_string(&open).map_err(|error| Error::internal(error.to_string()))?,
+        id: new.id,
+        user_id: new.user_id.to_owned(),
+        kind: new.kind.to_owned(),
+        position: new.position,
+    })
+}
+
+/// A password credential with another hash.
+pub(crate) fn password_row(vault: &Vault, row: CredentialRow, hash: &StoredPassword) -> Result<CredentialRow, Error> {
+    let mut open: OpenPart = serde_json::from_str(&row.document).map_err(|error| Error::internal(error.to_string()))?;
+    open.credential_data = hash.credential_data();
+    Ok(CredentialRow {
+        secret: vault.seal(&place(&row.id), hash.secret_data().as_bytes())?,
+        document: serde_json::to_string(&open).map_err(|error| Error::internal(error.to_string()))?,
+        ..row
+    })
+}
+
+/// The user of a client that acts for itself, with the realm's default role.
+pub(crate) fn service_account(
+    realm: &Realm,
+    client_row: &str,
+    client_id: &str,
+    id: String,
+    now: Instant,
+) -> Result<UserRow, AdminError> {
+    let default = format!("default-roles-{}", realm.name);
+    let role = realm.roles.iter().find(|role| role.client.is_none() && role.name == default);
+    let document = UserDocument { created_timestamp: Some(now.millis()), ..UserDocument::default() };
+    Ok(UserRow {
+        id,
+        realm_id: realm.id.clone(),
+        username: format!("service-account-{}", client_id.to_lowercase()),
+        email: None,
+        enabled: true,
+        service_client: Some(client_row.to_owned()),
+        not_before: 0,
+        document: json(&document)?,
+        roles: role.map(|role| role.id.clone()).into_iter().collect(),
+        groups: Vec::new(),
+    })
+}
+
+/// What `user add` is told.
+#[derive(Clone, Debug, Default)]
+pub struct NewUser {
+    /// The name to sign in with.
+    pub username: String,
+    /// The address.
+    pub email: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Names of realm roles beside the default role.
+    pub roles: Vec<String>,
+    /// The password, if it is known already.
+    pub password: Option<Secret>,
+}
+
+impl Engine {
+    /// Adds a user with the realm's default role.
+    ///
+    /// # Errors
+    /// When the name is taken, or a role does not exist.
+    pub async fn add_user(&self, realm: &Realm, new: NewUser, now: Instant) -> Result<String, AdminError> {
+        let statements = self.user_statements(realm, &new, now).await?;
+        let (id, statements) = statements;
+        self.insert_user(realm, &new.username, statements).await?;
+        Ok(id)
+    }
+
+    pub(crate) async fn insert_user(
+        &self,
+        realm: &Realm,
+        username: &str,
+        statements: Vec<grantor_store::Statement>,
+    ) -> Result<(), AdminError> {
+        match self.store.apply(statements).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::Duplicate) => {
+                Err(AdminError::new(format!("realm {} has a user {username:?} already", realm.name))
+                    .hint(format!("grantor user set-password {username} --realm {}", realm.name)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The statements that add a user, to be committed with others.
+    pub(crate) async fn user_statements(
+        &self,
+        realm: &Realm,
+        new: &NewUser,
+        now: Instant,
+    ) -> Result<(String, Vec<grantor_store::Statement>), AdminError> {
+        let username = new.username.trim().to_lowercase();
+        if username.is_empty() || username.len() > 255 || username.chars().any(char::is_control) {
+            return Err(AdminError::new("a user name has 1 to 255 characters, none of them a control character"));
+        }
+        let default = format!("default-roles-{}", realm.name);
+        let mut roles = Vec::new();
+        for name in std::iter::once(&default).chain(&new.roles) {
+            let role = realm.roles.iter().find(|role| role.client.is_none() && role.name == *name);
+            match role {
+                Some(role) => roles.push(role.id.clone()),
+                None if *name == default => {}
+                None => return Err(AdminError::new(format!("realm {} has no role {name:?}", realm.name))),
+            }
+        }
+        let id = self.entropy.uuid(now)?;
+        let email = new.email.as_ref().map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty());
+        let document = UserDocument {
+            first_name: new.first_name.clone(),
+            last_name: new.last_name.clone(),
+            email_verified: false,
+            created_timestamp: Some(now.millis()),
+            ..UserDocument::default()
+        };
+        let row = UserRow {
+            id: id.clone(),
+            realm_id: realm.id.clone(),
+            username,
+            email,
+            enabled: true,
+            service_client: None,
+            not_before: 0,
+            document: json(&document)?,
+            roles,
+            groups: Vec::new(),
+        };
+        let mut statements = table::insert(&row);
+        if let Some(password) = &new.password {
+            statements.push(table::insert_credential(&self.new_password(realm, &id, password.clone(), now).await?));
+        }
+        Ok((id, statements))
+    }
+
+    async fn new_password(
+        &self,
+        realm: &Realm,
+        user_id: &str,
+        password: Secret,
+        now: Instant,
+    ) -> Result<CredentialRow, AdminError> {
+        if password.is_empty() {
+            return Err(AdminError::new("the password is empty"));
+        }
+        let wanted = Hashing::of_policy(realm.settings.password_policy.as_deref());
+        let hash = self.passwords.hash(password, wanted, &self.entropy).await?;
+        Ok(credential_row(
+            &self.vault,
+            NewCredential {
+                id: self.entropy.uuid(now)?,
+                user_id,
+                kind: "password",
+                position: 0,
+                credential_data: hash.credential_data(),
+                secret_data: Zeroizing::new(hash.secret_data()),
+                user_label: None,
+                created_date: Some(now.millis()),
+            },
+        )?)
+    }
+
+    /// A user by name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn stored_user(&self, realm: &Realm, username: &str) -> Result<UserRow, AdminError> {
+        let found = self.store.user_by_name(&realm.id, &username.trim().to_lowercase()).await?;
+        found.ok_or_else(|| AdminError::new(format!("realm {} has no user {username:?}", realm.name)))
+    }
+
+    /// Replaces a user's password.
+    ///
+    /// # Errors
+    /// When there is no such user, or the password is empty.
+    pub async fn set_password(
+        &self,
+        realm: &Realm,
+        username: &str,
+        password: Secret,
+        now: Instant,
+    ) -> Result<(), AdminError> {
+        let user = self.stored_user(realm, username).await?;
+        let credential = self.new_password(realm, &user.id, password, now).await?;
+        let statements = vec![table::delete_credentials(&user.id, "password"), table::insert_credential(&credential)];
+        Ok(self.store.apply(statements).await?)
+    }
+
+    /// Lets a user sign in, or not.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub async fn enable_user(&self, realm: &Realm, username: &str, on: bool, now: Instant) -> Result<(), AdminError> {
+        let user = self.stored_user(realm, username).await?;
+        let mut statements = vec![table::set_enabled(&user.id, on, &user.document)];
+        statements.extend(realm_table::changed(&realm.id));
+        self.store.apply(statements).await?;
+        self.reload(&realm.name, now).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! Client assertions: `private_key_jwt` and `client_secret_jwt` (RFC 7523 section 2.2, OpenID Connect Core section 9).
+
+use grantor_model::jose::{self, Algorithm, JwkSet, Parsed, VerifyingKey, pem_or_base64_der};
+use grantor_model::{Code, Error, Kind, Refused, Trail};
+
+use super::unknown;
+use crate::engine::{Call, Engine, store_error};
+use crate::realms::{Client, Realm};
+use crate::verify::Known;
+
+/// Seconds that an assertion lives at most: after `iat`, or ahead when there is no `iat`.
+const LONGEST: i64 = 60;
+
+/// Seconds by which the clocks of client and server may differ.
+const SKEW: i64 = 15;
+
+fn invalid(text: &'static str) -> Error {
+    Error::new(Kind::Request, Code::InvalidClient, text)
+}
+
+/// The client that an assertion speaks of, unverified: only to find the keys to verify it with.
+pub(super) fn subject(assertion: &str) -> Option<String> {
+    let claims = jose::parse(assertion).ok()?.claims().ok()?;
+    let (iss, sub) = (claims.get("iss")?.as_str()?, claims.get("sub")?.as_str()?);
+    (iss == sub).then(|| sub.to_owned())
+}
+
+/// Checks an assertion: who, by which algorithm and key, for whom, when, and that it was not used before.
+pub(super) async fn check(
+    engine: &Engine,
+    call: &Call<'_>,
+    realm: &Realm,
+    client: &Client,
+    assertion: &str,
+    trail: &mut Trail,
+) -> Result<(), Refused> {
+    let unreadable = |trail: &mut Trail| trail.refuse("client assertion", "a signed JWT", "something else", unknown());
+    let Ok(parsed) = jose::parse(assertion) else { return Err(unreadable(trail)) };
+    let Ok(claims) = parsed.claims() else { return Err(unreadable(trail)) };
+    let token = Known { claims };
+    if ["exp", "iat", "nbf"].iter().any(|name| token.claims.contains_key(*name) && token.number(name).is_none()) {
+        return Err(unreadable(trail));
+    }
+    let (iss, sub) = (token.text("iss"), token.text("sub"));
+    if iss != sub || sub != Some(client.client_id()) {
+        return Err(trail.refuse("iss and sub", "the client's id in both", sub.unwrap_or("absent"), unknown()));
+    }
+    trail.pass("iss and sub");
+    let algorithm = algorithm(client, &parsed, trail)?;
+    signature(engine, client, algorithm, &parsed, trail).await?;
+    audience(call, realm, &token, trail)?;
+    time(call, &token, trail)?;
+    once(engine, call, realm, client, &token, trail).await
+}
+
+fn algorithm(client: &Client, parsed: &Parsed<'_>, trail: &mut Trail) -> Result<Algorithm, Refused> {
+    let by_secret = client.document.client_authenticator_type == "client-secret-jwt";
+    let name = parsed.header().alg.as_str();
+    let fixed = client.document.attribute("token.endpoint.auth.signing.alg").filter(|fixed| !fixed.is_empty());
+    let allowed =
+        |algorithm: &Algorithm| algorithm.is_hmac() == by_secret && fixed.is_none_or(|fixed| fixed == algorithm.name());
+    match Algorithm::parse(name).filter(allowed) {
+        Some(algorithm) => {
+            trail.found("alg", name);
+            Ok(algorithm)
+        }
+        None => {
+            let expected = match fixed {
+                Some(fixed) => fixed.to_owned(),
+                None if by_secret => "HS256, HS384 or HS512".to_owned(),
+                None => "an asymmetric algorithm".to_owned(),
+            };
+            Err(trail.refuse("alg", expected, name, invalid("Invalid signature algorithm")))
+        }
+    }
+}
+
+async fn signature(
+    engine: &Engine,
+    client: &Client,
+    algorithm: Algorithm,
+    parsed: &Parsed<'_>,
+    trail: &mut Trail,
+) -> Result<(), Refused> {
+    let (key, text, code) = if algorithm.is_hmac() {
+        let secret = client.signing_secret.as_ref().map(|secret| secret.expose().as_bytes()).unwrap_or_default();
+        let text = "Client authentication with client secret signed JWT failed: \
+                    Signature on JWT token by client secret  failed validation";
+        (VerifyingKey::from_hmac_secret(secret, None, algorithm).ok(), text, Code::UnauthorizedClient)
+    } else {
+        let key = public_key(engine, client, parsed.header().kid.as_deref(), algorithm).await;
+        let text = "Client authentication with signed JWT failed: Signature on JWT token failed validation";
+        (key, text, Code::InvalidClient)
+    };
+    let Some(key) = key else {
+        let kid = parsed.header().kid.as_deref().unwrap_or("no kid");
+        return Err(trail.refuse("key", "a key of the client", kid, invalid("Unable to load public key")));
+    };
+    if parsed.verify(&key).is_err() {
+        return Err(trail.refuse(
+            "signature",
+            "made by the client's key",
+            "another",
+            Error::new(Kind::Request, code, text),
+        ));
+    }
+    trail.pass("signature");
+    Ok(())
+}
+
+/// The client's public key: from its JWKS text, its JWKS URL or its certificate. A key that is bound to another
+/// algorithm is returned as well, so that the answer is about the signature, as recorded.
+async fn public_key(engine: &Engine, client: &Client, kid: Option<&str>, algorithm: Algorithm) -> Option<VerifyingKey> {
+    let document = &client.document;
+    let text = |name: &str| document.attribute(name).filter(|text| !text.is_empty());
+    let set = if document.switched_on("use.jwks.string") {
+        JwkSet::parse(text("jwks.string")?.as_bytes()).ok()
+    } else if document.switched_on("use.jwks.url") {
+        let body = engine.fetch.get(text("jwks.url")?).await.inspect_err(|reason| {
+            tracing::warn!(client = client.client_id(), reason, "the client's key set cannot be fetched");
+        });
+        JwkSet::parse(&body.ok()?).ok()
+    } else {
+        let der = pem_or_base64_der(text("jwt.credential.certificate")?).ok()?;
+        let key = VerifyingKey::from_certificate(&der, None, None).ok()?;
+        return kid.is_none().then_some(key);
+    };
+    let mut keys = set?.verifying_keys();
+    let fits = |key: &VerifyingKey| kid.is_none_or(|kid| key.kid() == Some(kid));
+    keys.retain(fits);
+    let position = keys.iter().position(|key| key.fits(algorithm)).unwrap_or(0);
+    (position < keys.len()).then(|| keys.swap_remove(position))
+}
+
+/// Exactly one audience: the issuer, or an endpoint that clients authenticate at. More than one would let another
+/// receiver use the assertion here.
+fn audience(call: &Call<'_>, realm: &Realm, token: &Known, trail: &mut Trail) -> Result<(), Refused> {
+    let issuer = realm.issuer(call.base);
+    let endpoints = [
+        "",
+        "/protocol/openid-connect/token",
+        "/protocol/openid-connect/token/introspect",
+        "/protocol/openid-connect/ext/par/request",
+    ];
+    match token.audience().as_slice() {
+        [one] if one.strip_prefix(issuer.as_str()).is_some_and(|rest| endpoints.contains(&rest)) => {
+            trail.pass("aud");
+            Ok(())
+        }
+        [] => Err(trail.refuse("aud", issuer, "absent", invalid("Invalid token audience"))),
+        [other] => Err(trail.refuse("aud", issuer, other, invalid("Invalid token audience"))),
+        many => Err(trail.refuse("aud", "one audience", &many.join(", "), invalid("Multiple audiences not allowed"))),
+    }
+}
+
+fn time(call: &Call<'_>, token: &Known, trail: &mut Trail) -> Result<(), Refused> {
+    let now = call.now.seconds();
+    let Some(exp) = token.number("exp") else {
+        return Err(trail.refuse("exp", "a time", "absent", invalid("Token exp claim is required")));
+    };
+    if !token.is_active(call.now) {
+        let expected = format!("exp after and nbf not after {now}");
+        return Err(trail.refuse("exp and nbf", expected, &format!("exp {exp}"), invalid("Token is not active")));
+    }
+    match token.number("iat") {
+        None if exp > now + LONGEST + SKEW => {
+            let text = "Token expiration is too far in the future and iat claim not present in token";
+            Err(trail.refuse("exp", "iat, or at most a minute ahead", &exp.to_string(), invalid(text)))
+        }
+        Some(iat) if iat > now + SKEW => {
+            let text = "Token was issued in the future";
+            Err(trail.refuse("iat", format!("not after {now}"), &iat.to_string(), invalid(text)))
+        }
+        Some(iat) if iat + LONGEST + SKEW < now => {
+            let text = "Token was issued too far in the past to be used now";
+            Err(trail.refuse("iat", format!("{LONGEST} seconds ago at most"), &iat.to_string(), invalid(text)))
+        }
+        _ => {
+            trail.pass("exp, nbf and iat");
+            Ok(())
+        }
+    }
+}
+
+async fn once(
+    engine: &Engine,
+    call: &Call<'_>,
+    realm: &Realm,
+    client: &Client,
+    token: &Known,
+    trail: &mut Trail,
+) -> Result<(), Refused> {
+    let Some(jti) = token.text("jti") else {
+        return Err(trail.refuse("jti", "an id of the assertion", "absent", invalid("Token jti claim is required")));
+    };
+    // Beyond iat + LONGEST the assertion is refused anyway, so the note need not outlive that.
+    let until = call.now.plus_seconds(2 * (LONGEST + SKEW));
+    let issuer = format!("client {}", client.id);
+    match engine.store.record_seen(&realm.id, &issuer, jti, until).await {
+        Ok(true) => {
+            trail.pass("jti, first use");
+            Ok(())
+        }
+        Ok(false) => Err(trail.refuse("jti", "an assertion not used before", jti, invalid("Token reuse detected"))),
+        Err(error) => Err(trail.fail(store_error(error))),
+    }
+}

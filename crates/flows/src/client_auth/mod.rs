@@ -1,0 +1,109 @@
+//! Client authentication: who is asking? (RFC 6749 section 2.3, RFC 7521, RFC 7523)
+//!
+//! The client's own setting decides about the method. Form parameters win over the Basic header, each for itself, as
+//! recorded from Keycloak. A client that is unknown or off and one with a wrong secret are told the same text, after
+//! the same work.
+
+mod assertion;
+mod basic;
+
+use std::sync::Arc;
+
+use grantor_model::jose::{constant_time_eq, sha256};
+use grantor_model::{Code, Error, Kind, Refused, Trail};
+
+use crate::engine::{Call, Engine};
+use crate::parameters::Parameters;
+use crate::realms::{Client, Realm};
+
+/// The assertion type of RFC 7523 section 2.2.
+pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const WRONG: &str = "Invalid client or Invalid client credentials";
+
+fn unknown() -> Error {
+    Error::new(Kind::Unauthenticated, Code::InvalidClient, WRONG)
+}
+
+fn wrong() -> Error {
+    Error::new(Kind::Unauthenticated, Code::UnauthorizedClient, WRONG)
+}
+
+/// Finds out who is calling.
+///
+/// # Errors
+/// A refusal with the check that failed.
+pub async fn authenticate(
+    engine: &Engine,
+    call: &Call<'_>,
+    realm: &Realm,
+    parameters: &Parameters,
+    trail: &mut Trail,
+) -> Result<Arc<Client>, Refused> {
+    let basic = match basic::credentials(call.authorization) {
+        Ok(basic) => basic,
+        Err(basic::BadEscape) => {
+            let text = "Unexpected error when authenticating client";
+            let error = Error::new(Kind::Request, Code::UnauthorizedClient, text);
+            return Err(trail.refuse("Basic header", "parts in form encoding", "a % that is no escape", error));
+        }
+    };
+    let assertion = parameters.get("client_assertion").filter(|assertion| !assertion.is_empty());
+    let asserts = parameters.get("client_assertion_type") == Some(JWT_BEARER);
+    let named = parameters.get("client_id").or(basic.as_ref().map(|(id, _)| id.as_str()));
+    let claimed = if asserts { assertion.and_then(assertion::subject) } else { None };
+    let Some(id) = named.or(claimed.as_deref()) else {
+        return Err(trail.refuse("client", "client_id, a Basic header or an assertion", "none of them", unknown()));
+    };
+    let Some(client) = realm.clients.get(id).filter(|client| client.document.enabled).cloned() else {
+        // The same work as for a client that is there.
+        let _ = constant_time_eq(&sha256(parameters.get("client_secret").unwrap_or_default().as_bytes()), &[0; 32]);
+        return Err(trail.refuse("client", "a client of this realm that is on", id, unknown()));
+    };
+    trail.found("client", id);
+    if client.document.bearer_only {
+        let error = Error::new(Kind::Request, Code::InvalidClient, "Bearer-only not allowed");
+        return Err(trail.refuse("client kind", "a client that may ask for tokens", "bearer-only", error));
+    }
+    if client.document.is_public() {
+        trail.pass("public client, nothing to prove");
+        return Ok(client);
+    }
+    match client.document.client_authenticator_type.as_str() {
+        "client-jwt" | "client-secret-jwt" => {
+            if parameters.get("client_assertion_type").is_none() {
+                let error =
+                    Error::new(Kind::Request, Code::InvalidClient, "Parameter client_assertion_type is missing");
+                return Err(trail.refuse("client assertion", "client_assertion_type", "absent", error));
+            }
+            let Some(assertion) = assertion.filter(|_| asserts) else {
+                return Err(trail.refuse("client assertion", "a JWT of the type jwt-bearer", "none", unknown()));
+            };
+            assertion::check(engine, call, realm, &client, assertion, trail).await?;
+        }
+        "client-x509" => {
+            return Err(trail.refuse("client certificate", "mutual TLS", "no certificate", unknown()));
+        }
+        _ => {
+            let presented = parameters.get("client_secret").or(basic.as_ref().map(|(_, secret)| secret.as_str()));
+            check_secret(&client, presented, trail)?;
+        }
+    }
+    Ok(client)
+}
+
+fn check_secret(client: &Client, presented: Option<&str>, trail: &mut Trail) -> Result<(), Refused> {
+    let Some(expected) = &client.secret else {
+        let error = Error::new(Kind::Request, Code::UnauthorizedClient, "Client credentials setup required");
+        return Err(trail.refuse("client secret", "a client with a secret", "the client has none", error));
+    };
+    let Some(presented) = presented else {
+        return Err(trail.refuse("client secret", "the client's secret", "none was sent", wrong()));
+    };
+    if constant_time_eq(&sha256(presented.as_bytes()), expected) {
+        trail.pass("client secret");
+        Ok(())
+    } else {
+        Err(trail.refuse("client secret", "the client's secret", "another one", wrong()))
+    }
+}

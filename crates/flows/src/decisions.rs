@@ -1,0 +1,68 @@
+//! Refusals on their way into the store: a bounded queue, so that a flood of bad requests costs memory only once.
+
+use std::sync::Mutex;
+
+use grantor_model::{Decision, Refused};
+use grantor_store::{Store, StoreError};
+
+use crate::engine::Call;
+
+/// So many wait at most; the oldest are dropped first.
+const WAITING: usize = 4_096;
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    waiting: Mutex<Vec<Decision>>,
+}
+
+/// What the endpoint knew about the request when it was refused.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The realm's name.
+    pub realm: String,
+    /// The endpoint, such as `token`.
+    pub endpoint: &'static str,
+    /// The grant that was asked for.
+    pub grant: Option<String>,
+    /// The client that was named.
+    pub client: Option<String>,
+}
+
+impl Decisions {
+    /// Puts a refusal into the queue.
+    pub fn note(&self, id: &str, call: &Call<'_>, about: &About, refused: &Refused) {
+        let error = refused.error();
+        let decision = Decision {
+            id: id.to_owned(),
+            at: call.now,
+            realm: about.realm.clone(),
+            endpoint: about.endpoint.to_owned(),
+            grant: about.grant.as_deref().map(short),
+            client: about.client.as_deref().map(short),
+            address: call.address.to_string(),
+            error: error.code.as_str().to_owned(),
+            description: error.description.as_ref().map(ToString::to_string),
+            reason: error.reason.clone(),
+            checks: refused.checks().to_vec(),
+        };
+        let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if waiting.len() >= WAITING {
+            waiting.remove(0);
+        }
+        waiting.push(decision);
+    }
+
+    /// Writes what waits. The server calls this a few times a second and once at the end.
+    ///
+    /// # Errors
+    /// When the database cannot be written; what waited is gone then.
+    pub async fn flush(&self, store: &Store) -> Result<(), StoreError> {
+        let taken = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if taken.is_empty() { Ok(()) } else { store.keep_decisions(&taken).await }
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(100).filter(|c| !c.is_control()).collect()
+}

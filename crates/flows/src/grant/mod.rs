@@ -1,0 +1,103 @@
+//! Grants: each proves something and says what may be issued. None of them mints.
+
+pub mod client_credentials;
+pub mod password;
+pub mod refresh_token;
+mod scopes;
+
+pub use scopes::GrantedScopes;
+pub(crate) use scopes::granted as scopes_of;
+
+use std::sync::Arc;
+
+use grantor_model::Instant;
+use grantor_store::sessions::{ChainRow, ClientSessionRow, SessionRow};
+
+use crate::realms::{Client, User};
+
+/// The grants of the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+    /// RFC 6749 section 4.3.
+    Password,
+    /// RFC 6749 section 6.
+    RefreshToken,
+}
+
+impl Grant {
+    const ALL: [Self; 3] = [Self::ClientCredentials, Self::Password, Self::RefreshToken];
+
+    /// The value of `grant_type`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::Password => "password",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+
+    /// The grant of that name; names are case-sensitive.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|grant| grant.name() == name)
+    }
+
+    /// All names.
+    pub fn names() -> Vec<&'static str> {
+        Self::ALL.into_iter().map(Self::name).collect()
+    }
+}
+
+/// What a grant proved: everything that issuing needs to know.
+#[derive(Debug)]
+pub struct Granted {
+    /// Who the tokens speak of.
+    pub user: Arc<User>,
+    /// Who gets them.
+    pub client: Arc<Client>,
+    /// What they are good for.
+    pub scopes: GrantedScopes,
+    /// The session they belong to.
+    pub session: Session,
+    /// The two letters of the grant in `jti`.
+    pub letters: &'static str,
+    /// The refresh token to give out.
+    pub refresh: Refresh,
+}
+
+/// The session that tokens belong to.
+#[derive(Debug)]
+pub enum Session {
+    /// None is remembered: the tokens stand for themselves.
+    Transient,
+    /// A session that begins now; issuing stores it.
+    New(SessionRow, ClientSessionRow),
+    /// A session that was there.
+    Known(SessionRow, ClientSessionRow),
+}
+
+/// The refresh token to give out.
+#[derive(Debug)]
+pub enum Refresh {
+    /// None.
+    No,
+    /// A token; its `scope` is the whole of what was granted first.
+    Yes {
+        /// All granted scopes by name, also hidden ones.
+        scope: String,
+        /// The chain it belongs to where the realm rotates, and whether it has to be stored.
+        chain: Option<(ChainRow, ChainState)>,
+        /// The `jti` and the moment of issue, when both were decided before: a successor given out again.
+        successor: Option<(String, Instant)>,
+    },
+}
+
+/// Whether a chain is already in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainState {
+    /// It begins with this token.
+    Begins,
+    /// The grant moved it on.
+    Moved,
+}

@@ -1,0 +1,30 @@
+//! What happens in Grantor: grants, userinfo, introspection, logout, keys, administration.
+//!
+//! A grant proves (`grant/`), one place mints (`issue`), and `token` does the steps that all grants share, once and
+//! in order. Nothing here knows HTTP or SQL; the clock and the dice come in with [`Call`] and [`Engine`].
+
+pub mod admin;
+pub mod client_auth;
+pub mod decisions;
+pub mod engine;
+pub mod entropy;
+pub mod fetch;
+pub mod grant;
+pub mod introspect;
+pub mod issue;
+pub mod keys;
+pub mod logout;
+pub mod otp;
+pub mod parameters;
+pub mod passwords;
+pub mod realms;
+pub mod revoke;
+pub mod sessions;
+pub mod token;
+pub mod userinfo;
+pub mod vault;
+pub mod verify;
+
+pub use engine::{Call, Engine};
+pub use parameters::Parameters;
+pub use realms::{Client, Realm, User};

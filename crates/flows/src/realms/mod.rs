@@ -1,0 +1,153 @@
+//! Realms in use, as snapshots that are replaced whole.
+//!
+//! A token request with a warm snapshot reads nothing from the database. Another process that changes a realm raises
+//! a number in the database; [`Realms::refresh`] looks at that number a few times a second and loads anew what
+//! changed. A snapshot that nobody asks for is dropped, so that ten thousand realms cost what the active ones cost.
+
+mod load;
+mod snapshot;
+
+pub use snapshot::{Client, ClientScope, Group, Realm, Role, User};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use grantor_model::{Error, Instant};
+use tokio::sync::Mutex;
+
+use crate::engine::{Engine, store_error};
+
+/// A snapshot unused for so many seconds is dropped.
+const UNUSED: i64 = 3_600;
+
+#[derive(Debug)]
+struct Entry {
+    realm: Arc<Realm>,
+    used: AtomicI64,
+}
+
+/// The snapshots of the realms in use.
+#[derive(Debug, Default)]
+pub struct Realms {
+    entries: ArcSwap<HashMap<String, Arc<Entry>>>,
+    /// Held while loading, so that a crowd at a cold realm loads it once.
+    loading: Mutex<()>,
+    change: AtomicI64,
+    lost: AtomicBool,
+}
+
+impl Realms {
+    /// No snapshot yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many realms are in memory.
+    pub fn len(&self) -> usize {
+        self.entries.load().len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the database was lost when it was last asked. Nothing is granted meanwhile: what was revoked since
+    /// could not be seen.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn insert(&self, realm: Arc<Realm>, now: Instant) {
+        let entry = Arc::new(Entry { realm, used: AtomicI64::new(now.seconds()) });
+        self.entries.rcu(|old| {
+            let mut entries = HashMap::clone(old);
+            entries.insert(entry.realm.name.clone(), entry.clone());
+            entries
+        });
+    }
+
+    fn remove(&self, name: &str) {
+        self.entries.rcu(|old| {
+            let mut entries = HashMap::clone(old);
+            entries.remove(name);
+            entries
+        });
+    }
+}
+
+impl Engine {
+    /// A realm by name; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the database is lost.
+    pub async fn realm(&self, name: &str, now: Instant) -> Result<Option<Arc<Realm>>, Error> {
+        if self.realms.is_lost() {
+            return Err(Error::unavailable("the database is lost"));
+        }
+        if let Some(entry) = self.realms.entries.load().get(name) {
+            entry.used.store(now.seconds(), Ordering::Relaxed);
+            return Ok(Some(entry.realm.clone()));
+        }
+        let _one_at_a_time = self.realms.loading.lock().await;
+        if let Some(entry) = self.realms.entries.load().get(name) {
+            return Ok(Some(entry.realm.clone()));
+        }
+        self.reload(name, now).await
+    }
+
+    /// Loads a realm anew, for the caller who just changed it and for everybody after.
+    ///
+    /// # Errors
+    /// When the database is lost, or a sealed value does not open.
+    pub async fn reload(&self, name: &str, now: Instant) -> Result<Option<Arc<Realm>>, Error> {
+        let Some(realm) = load::realm(self, name, now).await? else {
+            self.realms.remove(name);
+            return Ok(None);
+        };
+        let realm = Arc::new(realm);
+        self.realms.insert(realm.clone(), now);
+        Ok(Some(realm))
+    }
+
+    /// Loads what others changed since the last look, and drops what is not used.
+    ///
+    /// # Errors
+    /// When the database is lost; until a later look succeeds, [`Engine::realm`] refuses.
+    pub async fn refresh_realms(&self, now: Instant) -> Result<(), Error> {
+        let number = match self.store.change_number().await {
+            Ok(number) => number,
+            Err(error) => {
+                self.realms.lost.store(true, Ordering::Relaxed);
+                return Err(store_error(error));
+            }
+        };
+        let was_lost = self.realms.lost.swap(false, Ordering::Relaxed);
+        if self.realms.change.swap(number, Ordering::Relaxed) != number || was_lost {
+            self.reload_changed(now).await?;
+        }
+        let entries = self.realms.entries.load_full();
+        for (name, entry) in entries.iter() {
+            if now.seconds() - entry.used.load(Ordering::Relaxed) > UNUSED {
+                self.realms.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn reload_changed(&self, now: Instant) -> Result<(), Error> {
+        let versions: HashMap<String, i64> =
+            self.store.realm_versions().await.map_err(store_error)?.into_iter().collect();
+        let entries = self.realms.entries.load_full();
+        for (name, entry) in entries.iter() {
+            match versions.get(name) {
+                Some(version) if *version == entry.realm.version => {}
+                Some(_) => drop(self.reload(name, now).await?),
+                None => self.realms.remove(name),
+            }
+        }
+        Ok(())
+    }
+}
