@@ -51,6 +51,19 @@ impl Entropy {
         Ok(URL_SAFE_NO_PAD.encode(id))
     }
 
+    /// `N` random bytes as lower-case hexadecimal text: ids that people type.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn hex<const N: usize>(&self) -> Result<String, Error> {
+        use std::fmt::Write as _;
+        let mut text = String::with_capacity(2 * N);
+        for byte in self.bytes::<N>()? {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Ok(text)
+    }
+
     /// A secret of `N` random bytes as url-safe text.
     ///
     /// # Errors

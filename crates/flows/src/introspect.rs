@@ -36,7 +36,7 @@ pub async fn introspect(
     seen.about.endpoint = "introspect";
     open(call, realm, &mut trail)?;
     let caller = authenticated(engine, call, realm, parameters, seen, &mut trail).await;
-    let caller = caller.map_err(|refused| reworded(refused))?;
+    let caller = caller.map_err(reworded)?;
     if caller.document.is_public() {
         let error = Error::new(Kind::Forbidden, Code::InvalidRequest, "Client not allowed.");
         return Err(trail.refuse("client kind", "a confidential client", "public", error));
@@ -58,7 +58,7 @@ pub async fn introspect(
     };
     let found = active(engine, call, realm, &caller, token, kinds).await.map_err(|error| trail.fail(error))?;
     let Some((known, user, client)) = found else { return Ok(inactive()) };
-    let mut answer = described(call, realm, &known, &user, &client);
+    let mut answer = described(realm, &known, &user, &client);
     if wants_jwt && caller.document.switched_on("client.introspection.response.allow.jwt.claim.enabled") {
         let jwt = as_jwt(engine, call, realm, &client, &answer).await.map_err(|error| trail.fail(error))?;
         answer.insert("jwt".to_owned(), Value::from(jwt));
@@ -105,9 +105,9 @@ async fn active(
 }
 
 /// The token's own claims that only the issuer sets, and those of mappers as the user stands today.
-fn described(call: &Call<'_>, realm: &Realm, token: &Known, user: &User, client: &Client) -> Map<String, Value> {
+fn described(realm: &Realm, token: &Known, user: &User, client: &Client) -> Map<String, Value> {
     let (scope, sid) = (token.text("scope").unwrap_or_default(), token.text("sid").unwrap_or_default());
-    let mut mapped = issue::introspected(call, realm, user, client, scope, sid);
+    let mut mapped = issue::introspected(realm, user, client, scope, sid);
     let mut answer = Map::new();
     let copy = |name: &str, answer: &mut Map<String, Value>| {
         if let Some(value) = token.claims.get(name) {

@@ -38,7 +38,11 @@ pub async fn userinfo(
     let mut trail = Trail::new();
     seen.about.realm.clone_from(&realm.name);
     seen.about.endpoint = "userinfo";
-    crate::token::open(call, realm, &mut trail)?;
+    // Whose error it is cannot be told yet, and it is no secret: a page of any origin may read it.
+    seen.echo_origin = true;
+    if let Err(closed) = crate::token::open(call, realm, &mut trail) {
+        return Err(closed.reworded(|_| invalid_token("Token verification failed")));
+    }
     let failed = || invalid_token("Token verification failed");
     let known = verify::signed_by(realm, token).filter(|known| known.kind() == "Bearer");
     let Some(known) = known else {

@@ -137,7 +137,9 @@ fn apply(rule: &Rule, facts: &Facts<'_>, roles: &ResolvedRoles, target: Target, 
         Rule::Address(parts) => address(claims, subject, parts),
         Rule::Fixed { value, claim } => write::values(claims, claim, std::slice::from_ref(value)),
         Rule::AllowedOrigins => {
-            if !facts.allowed_origins.is_empty() {
+            // Only who calls an API needs them: never in an ID token or userinfo.
+            let wanted = matches!(target, Target::Access | Target::Lightweight | Target::Introspection);
+            if wanted && !facts.allowed_origins.is_empty() {
                 claims.insert("allowed-origins".to_owned(), Value::from(facts.allowed_origins.to_vec()));
             }
         }

@@ -104,12 +104,26 @@ impl Mapper {
         let on_unless_false = |name: &str| attribute(&document.config, name).is_none_or(|value| value == "true");
         // Mappers older than these switches have none of them; Keycloak reads their absence as "on".
         let old = matches!(rule, Rule::AudienceResolve | Rule::AllowedOrigins | Rule::Subject | Rule::Acr);
+        // Older mappers about the user have no switch for userinfo: the one for ID tokens counts there as well.
+        let about_user = matches!(
+            rule,
+            Rule::Attribute { .. }
+                | Rule::Property { .. }
+                | Rule::RealmRoles { .. }
+                | Rule::ClientRoles { .. }
+                | Rule::Groups { .. }
+                | Rule::FullName
+                | Rule::Address(_)
+                | Rule::Fixed { .. }
+        );
         let everywhere = matches!(rule, Rule::PairwiseSubject { .. });
         Some(Self {
             access: everywhere || if old { on_unless_false("access.token.claim") } else { on("access.token.claim") },
             lightweight: on("lightweight.claim"),
             id: everywhere || on("id.token.claim"),
-            userinfo: everywhere || on("userinfo.token.claim"),
+            userinfo: everywhere
+                || attribute(&document.config, "userinfo.token.claim")
+                    .map_or_else(|| about_user && on("id.token.claim"), |value| value == "true"),
             introspection: everywhere || on_unless_false("introspection.token.claim"),
             response: on("access.tokenResponse.claim"),
             rule,

@@ -143,7 +143,7 @@ mod tests {
 
     use super::{Migration, apply, hash, statements};
     use crate::args;
-    use crate::database::{Database, Statement, StoreError, connect};
+    use crate::database::{Statement, StoreError, connect};
 
     #[test]
     fn statements_end_at_the_end_of_a_line() {

@@ -38,15 +38,26 @@ impl Engine {
     /// # Errors
     /// When the database cannot be written.
     pub async fn first_start(&self, now: Instant) -> Result<Option<FirstStart>, AdminError> {
-        if !self.store.realm_versions().await?.is_empty() {
+        if !self.make_master(now).await? {
             return Ok(None);
         }
-        self.add_realm(MASTER, now).await?;
         self.add_realm(DEMO, now).await?;
         let realm = self.required_realm(DEMO, now).await?;
         let client = NewClient { client_id: DEMO_CLIENT.to_owned(), service_account: true, ..NewClient::default() };
         let secret = self.add_client(&realm, client, now).await?;
         Ok(Some(FirstStart { demo_secret: secret.unwrap_or_default() }))
+    }
+
+    /// Makes realm `master` where it is missing; `true` when there was no realm at all.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn make_master(&self, now: Instant) -> Result<bool, AdminError> {
+        let realms = self.store.realm_versions().await?;
+        if realms.iter().all(|(name, _)| name != MASTER) {
+            self.add_realm(MASTER, now).await?;
+        }
+        Ok(realms.is_empty())
     }
 
     /// Whether somebody can administer this server: a user that is on with the role `admin` in realm `master`.

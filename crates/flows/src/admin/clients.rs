@@ -138,7 +138,7 @@ impl Engine {
             standard_flow_enabled: !new.redirect_uris.is_empty(),
             service_accounts_enabled: new.service_account,
             redirect_uris: new.redirect_uris,
-            web_origins: new.web_origins,
+            web_origins: Some(new.web_origins),
             default_client_scopes: Some(scopes),
             ..ClientDocument::default()
         };

@@ -75,13 +75,18 @@ pub(crate) fn management_client(realm: &str) -> String {
     format!("{realm}-realm")
 }
 
+/// The roles of a client among the built-in parts.
+fn client_roles(built_in: &Map<String, Value>, client: &str) -> Vec<Value> {
+    let roles = built_in.get("roles").and_then(|roles| roles.get("client")?.get(client)?.as_array());
+    roles.cloned().unwrap_or_default()
+}
+
 /// What realm master has beside the built-in parts: shorter tokens, the role `admin`, and administrators without an
 /// address.
 fn master_parts() -> Result<Map<String, Value>, AdminError> {
     let client = management_client(MASTER);
     let built_in = built_in(MASTER)?;
-    let roles =
-        built_in.get("roles").and_then(|roles| roles["client"][&client].as_array()).cloned().unwrap_or_default();
+    let roles = client_roles(&built_in, &client);
     let names: Vec<&str> = roles.iter().filter_map(|role| role["name"].as_str()).collect();
     let profile =
         json!({"attributes": [{"name": "username"}, {"name": "email"}, {"name": "firstName"}, {"name": "lastName"}]});
@@ -112,6 +117,7 @@ impl Engine {
             client_id,
             name: Some(format!("{name} Realm")),
             bearer_only: true,
+            secret: Some(self.entropy.secret::<32>()?),
             public_client: Some(false),
             full_scope_allowed: false,
             ..ClientDocument::default()
@@ -119,8 +125,8 @@ impl Engine {
         let mut statements = vec![clients::insert(&super::clients::row(&self.vault, &master.id, &client, document)?)];
         let admin = master.roles.iter().find(|role| role.client.is_none() && role.name == "admin");
         let built_in = built_in(name)?;
-        let parts = built_in.get("roles").map(|roles| roles["client"]["realm-management"].clone()).unwrap_or_default();
-        for role in parts.as_array().into_iter().flatten().filter(|role| role["name"] != "realm-admin") {
+        let parts = client_roles(&built_in, "realm-management");
+        for role in parts.iter().filter(|role| role["name"] != "realm-admin") {
             let id = self.entropy.uuid(now)?;
             let name = role["name"].as_str().unwrap_or_default().to_owned();
             let document = super::json(&json!({"name": name, "description": role["description"]}))?;

@@ -61,10 +61,7 @@ pub async fn authenticate(
         return Err(trail.refuse("client", "a client of this realm that is on", id, unknown()));
     };
     trail.found("client", id);
-    if client.document.bearer_only {
-        let error = Error::new(Kind::Request, Code::InvalidClient, "Bearer-only not allowed");
-        return Err(trail.refuse("client kind", "a client that may ask for tokens", "bearer-only", error));
-    }
+
     if client.document.is_public() {
         trail.pass("public client, nothing to prove");
         return Ok(client);
@@ -85,9 +82,16 @@ pub async fn authenticate(
             return Err(trail.refuse("client certificate", "mutual TLS", "no certificate", unknown()));
         }
         _ => {
+            if named.is_none() {
+                return Err(trail.refuse("client method", "a secret, as the client is set", "an assertion", unknown()));
+            }
             let presented = parameters.get("client_secret").or(basic.as_ref().map(|(_, secret)| secret.as_str()));
             check_secret(&client, presented, trail)?;
         }
+    }
+    if client.document.bearer_only {
+        let error = Error::new(Kind::Request, Code::InvalidClient, "Bearer-only not allowed");
+        return Err(trail.refuse("client kind", "a client that may ask for tokens", "bearer-only", error));
     }
     Ok(client)
 }

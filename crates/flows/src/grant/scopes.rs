@@ -67,7 +67,9 @@ pub(super) fn requested<'a>(
 /// The client's default scopes and what was asked for, without scopes whose roles the user lacks.
 pub(crate) fn granted(client: &Client, user: &User, requested: &[&str]) -> GrantedScopes {
     let asked = client.optional_scopes.iter().filter(|scope| requested.contains(&scope.name.as_str()));
-    let open = |scope: &&Arc<ClientScope>| scope.roles.is_empty() || !scope.roles.is_disjoint(&user.roles);
+    let open = |scope: &&Arc<ClientScope>| {
+        !scope.for_members && (scope.roles.is_empty() || !scope.roles.is_disjoint(&user.roles))
+    };
     GrantedScopes {
         openid: requested.contains(&OPENID),
         scopes: client.default_scopes.iter().chain(asked).filter(open).cloned().collect(),

@@ -1,7 +1,7 @@
 //! Claims of access, ID and refresh tokens, of userinfo and introspection, in Keycloak's order of members.
 
 use grantor_model::claims::{Facts, Mapped, ResolvedRoles, map};
-use grantor_model::jose::Algorithm;
+use grantor_model::jose::{Algorithm, Jwk, JwkSet, encrypt_token};
 use grantor_model::mapper::{Mapper, Target};
 use grantor_model::{Code, Error, Kind};
 use serde_json::{Map, Value};
@@ -81,6 +81,10 @@ impl<'a> Making<'a> {
         self.granted.client.document.switched_on("client.use.lightweight.access.token.enabled")
     }
 
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(&self.granted.session, Session::New(session, _) | Session::Known(session, _) if session.offline)
+    }
+
     /// The session that tokens name; a transient one is named by none.
     pub(crate) fn session_id(&self) -> Option<&str> {
         match self.granted.session {
@@ -105,7 +109,8 @@ impl<'a> Making<'a> {
         insert_audience(&mut claims, mapped.audience);
         match mapped.claims.shift_remove("sub") {
             Some(sub) => drop(claims.insert("sub".to_owned(), sub)),
-            None if lightweight => {}
+            // A lightweight token of a user names nobody; a service account is named always, as recorded.
+            None if lightweight && !matches!(self.granted.session, Session::Transient) => {}
             None => drop(claims.insert("sub".to_owned(), Value::from(self.granted.user.id.as_str()))),
         }
         claims.insert("typ".to_owned(), Value::from("Bearer"));
@@ -265,34 +270,29 @@ pub fn userinfo(realm: &Realm, user: &User, client: &Client, scope: &str, sessio
     claims
 }
 
-/// What introspection adds to the token's own claims.
-pub fn introspected(
-    call: &Call<'_>,
-    realm: &Realm,
-    user: &User,
-    client: &Client,
-    scope: &str,
-    session: &str,
-) -> Mapped {
+/// What introspection adds to the token's own claims. Notes of a transient session went with the session.
+pub fn introspected(realm: &Realm, user: &User, client: &Client, scope: &str, session: &str) -> Mapped {
     let scopes = granted_scopes(client, user, scope);
     let mut facts = facts(realm, user, client, &scopes);
     facts.session = session.to_owned();
-    if user.is_service_account {
-        facts.notes = service_notes(call, client);
-    }
     map(&facts, &mappers(client, &scopes), Target::Introspection)
 }
 
-/// An ID token that the client wants encrypted cannot be given out in the open.
+/// An ID token that the client wants encrypted is never given out in the open.
 pub(super) fn encrypted_if_wanted(client: &Client, id_token: String) -> Result<String, Error> {
-    let wanted = client.document.attribute("id.token.encrypted.response.alg").filter(|name| !name.is_empty());
-    match wanted {
-        None => Ok(id_token),
-        Some(name) => {
-            Err(Error::new(Kind::Request, Code::InvalidClient, format!("ID tokens cannot be encrypted with {name}"))
-                .because(format!("client {} asks for {name}", client.client_id())))
-        }
-    }
+    let setting = |name: &str| client.document.attribute(name).filter(|value| !value.is_empty());
+    let Some(algorithm) = setting("id.token.encrypted.response.alg") else { return Ok(id_token) };
+    let encryption = setting("id.token.encrypted.response.enc").unwrap_or("A128CBC-HS256");
+    let set = JwkSet::parse(setting("jwks.string").unwrap_or_default().as_bytes()).ok();
+    let fits =
+        |key: &&Jwk| key.key_use.as_deref() != Some("sig") && key.alg.as_deref().is_none_or(|alg| alg == algorithm);
+    let key = set.as_ref().and_then(|set| set.keys.iter().find(fits));
+    let failed = |reason: String| {
+        Error::new(Kind::Request, Code::InvalidClient, "The ID token cannot be encrypted for this client")
+            .because(reason)
+    };
+    let key = key.ok_or_else(|| failed(format!("client {} has no key for {algorithm}", client.client_id())))?;
+    encrypt_token(&id_token, key, algorithm, encryption).map_err(|error| failed(error.to_string()))
 }
 
 /// The algorithm of a signed userinfo answer, if the client wants one.

@@ -73,7 +73,11 @@ fn mint(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -> R
     let access = making.access(expires.access)?;
     let mut body = Map::new();
     let access_token = sign(making.signer("access.token.signed.response.alg")?, &access.claims, making.is_at_jwt())?;
-    let scope = granted.scopes.visible();
+    let mut scope = granted.scopes.visible();
+    // Keycloak names the offline scope in the answer of each refresh, also of one that asked for less.
+    if making.is_offline() && !granted.scopes.offline() {
+        scope.push_str(" offline_access");
+    }
     body.insert("access_token".to_owned(), Value::from(access_token.as_str()));
     body.insert("expires_in".to_owned(), Value::from(expires.access - call.now.seconds()));
     let refresh = making.refresh(&access, &expires, granted)?;

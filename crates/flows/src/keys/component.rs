@@ -53,6 +53,11 @@ pub struct RealmKey {
 }
 
 impl RealmKey {
+    /// The public part as SubjectPublicKeyInfo; `None` for HMAC keys.
+    pub fn public_spki(&self) -> Option<&[u8]> {
+        self.signer.as_ref().and_then(|signer| signer.key.spki_der())
+    }
+
     /// Reads a component. `None` for one that is switched off or of a kind that is only kept.
     ///
     /// # Errors

@@ -151,11 +151,12 @@ fn curve_component(algorithm: Algorithm, priority: &str) -> Result<ComponentDocu
 /// When the private key cannot be read.
 pub(crate) fn complete(component: &mut ComponentDocument, realm: &str, now: Instant) -> Result<(), Error> {
     let is_rsa = matches!(component.provider_id.as_str(), "rsa" | "rsa-generated" | "rsa-enc" | "rsa-enc-generated");
-    if is_rsa && component.setting("certificate").is_none_or(str::is_empty) {
-        if let Some(private) = component.setting("privateKey") {
-            let certificate = certificate(realm, now, private)?;
-            component.config.insert("certificate".to_owned(), vec![certificate]);
-        }
+    if is_rsa
+        && component.setting("certificate").is_none_or(str::is_empty)
+        && let Some(private) = component.setting("privateKey")
+    {
+        let certificate = certificate(realm, now, private)?;
+        component.config.insert("certificate".to_owned(), vec![certificate]);
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ use crate::admin::clients::ClientSecrets;
 use crate::engine::{Engine, store_error};
 use crate::keys::KeyRing;
 
+/// The mapper of organizations: nobody is a member of one yet.
+const ORGANIZATION: &str = "oidc-organization-membership-mapper";
+
 /// Loads a realm. Its parts are read one after the other; when the version moved meanwhile, all is read again.
 pub(super) async fn realm(engine: &Engine, name: &str, now: Instant) -> Result<Option<Realm>, Error> {
     const TRIES: usize = 10;
@@ -69,6 +72,7 @@ async fn assemble(engine: &Engine, row: RealmRow, now: Instant) -> Result<Realm,
         }
         let scope = ClientScope {
             visible: document.is_visible(),
+            for_members: document.protocol_mappers.iter().any(|mapper| mapper.protocol_mapper == ORGANIZATION),
             mappers: compiled(&document.protocol_mappers),
             roles: realm.with_members(scope_roles.remove(&row.id).unwrap_or_default()),
             name: row.name,
@@ -191,8 +195,9 @@ fn compiled(documents: &[MapperDocument]) -> Vec<Mapper> {
 
 /// `+` stands for the origins of the redirect URIs.
 fn allowed_origins(document: &ClientDocument) -> Vec<String> {
-    let mut origins: BTreeSet<String> =
-        document.web_origins.iter().filter(|origin| !origin.is_empty()).cloned().collect();
+    let plus = ["+".to_owned()];
+    let listed = document.web_origins.as_deref().unwrap_or(&plus);
+    let mut origins: BTreeSet<String> = listed.iter().filter(|origin| !origin.is_empty()).cloned().collect();
     if origins.remove("+") {
         origins.extend(document.redirect_uris.iter().filter_map(|uri| {
             let (scheme, rest) = uri.split_once("://")?;
@@ -224,7 +229,7 @@ fn required_profile(kept: &Map<String, Value>) -> Vec<String> {
     let profile = kept
         .get("components")
         .and_then(|components| components["org.keycloak.userprofile.UserProfileProvider"].as_array()?.first())
-        .and_then(|component| component["config"]["kc.user.profile.config"].as_array()?.first()?.as_str())
+        .and_then(|component| component.get("config")?.get("kc.user.profile.config")?.as_array()?.first()?.as_str())
         .and_then(|text| serde_json::from_str::<Value>(text).ok());
     let Some(profile) = profile else { return ["email", "firstName", "lastName"].map(str::to_owned).to_vec() };
     let required_of_users = |attribute: &&Value| match &attribute["required"] {
@@ -234,7 +239,7 @@ fn required_profile(kept: &Map<String, Value>) -> Vec<String> {
         },
         _ => false,
     };
-    let attributes = profile["attributes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let attributes = profile.get("attributes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let required = attributes.iter().filter(required_of_users).filter_map(|attribute| attribute["name"].as_str());
     required.filter(|name| *name != "username").map(str::to_owned).collect()
 }

@@ -76,6 +76,8 @@ pub struct ClientScope {
     pub name: String,
     /// Whether the word shows.
     pub visible: bool,
+    /// Whether only members of an organization get it.
+    pub for_members: bool,
     /// What it adds to tokens.
     pub mappers: Vec<Mapper>,
     /// Positions of its roles with all that come with them: only users with one of them get the scope.

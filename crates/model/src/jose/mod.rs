@@ -10,7 +10,7 @@
 //! - The key decides about the algorithm, never the token (RFC 8725 section 3.1). `none` does not exist here.
 //! - What is not exactly as the RFCs write it is refused: padding, whitespace, stray bits, duplicate members, `crit`.
 //!
-//! Encryption (JWE) is not here.
+//! Tokens are encrypted for others (RFC 7516), never decrypted.
 
 mod algorithm;
 mod encoding;
@@ -18,6 +18,7 @@ mod error;
 mod generate;
 mod hash;
 mod json;
+mod jwe;
 mod jwk;
 mod jws;
 mod public_key;
@@ -31,6 +32,7 @@ pub use encoding::{b64url_decode, b64url_encode, pem_or_base64_der};
 pub use error::JoseError;
 pub use generate::{generate_ec, generate_ed25519, generate_hmac, generate_rsa};
 pub use hash::{at_hash, constant_time_eq, sha256};
+pub use jwe::encrypt_token;
 pub use jwk::{Jwk, JwkSet};
 pub use jws::{Header, MAX_TOKEN_BYTES, Parsed, encoded_header, parse, parse_within, sign_compact, sign_with_header};
 pub use signing_key::{SigningKey, default_kid};

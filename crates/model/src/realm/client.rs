@@ -45,8 +45,8 @@ pub struct ClientDocument {
     pub full_scope_allowed: bool,
     /// Exact URIs, or with one `*` at the end.
     pub redirect_uris: Vec<String>,
-    /// Origins that may call from a browser; `+` stands for those of the redirect URIs, `*` for any.
-    pub web_origins: Vec<String>,
+    /// Origins that may call from a browser; `+` stands for those of the redirect URIs, `*` for any. Absent is read as `+`.
+    pub web_origins: Option<Vec<String>>,
     /// What relative URIs are resolved against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_url: Option<String>,
@@ -86,7 +86,7 @@ impl Default for ClientDocument {
             service_accounts_enabled: false,
             full_scope_allowed: true,
             redirect_uris: Vec::new(),
-            web_origins: Vec::new(),
+            web_origins: None,
             root_url: None,
             not_before: 0,
             attributes: Attributes::new(),

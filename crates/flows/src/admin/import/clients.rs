@@ -20,6 +20,11 @@ impl Importing<'_> {
                 let text = format!("client {:?} came with a masked secret: give it one", client.client_id);
                 self.note(text + " with `grantor client rotate-secret`");
             }
+            let mut client = client.clone();
+            let has_secret = client.secret.as_deref().is_some_and(|secret| !secret.is_empty() && secret != MASK);
+            if !client.is_public() && client.is_openid() && !has_secret {
+                client.secret = Some(self.engine.entropy.secret::<32>()?);
+            }
             self.statements.push(table::insert(&row(&self.engine.vault, &self.realm_id, &id, client.clone())?));
             self.report.clients += 1;
             if client.service_accounts_enabled && !client.is_public() {

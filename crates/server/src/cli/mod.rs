@@ -1,0 +1,115 @@
+//! The command line. One file for each command; output for people by default, `--json` for programs.
+
+mod admin;
+mod client;
+mod config;
+mod explain;
+mod jwt;
+mod key;
+mod local;
+mod manual;
+pub(crate) mod output;
+mod realm;
+mod serve;
+mod shown;
+mod token;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use output::{CliError, Output};
+
+/// Identity server: issues JSON Web Tokens and enforces them
+#[derive(Debug, Parser)]
+#[command(name = "grantor", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Examples:
+  grantor                                   start with an embedded database in ./grantor-data
+  grantor realm import acme-realm.json      bring in a realm exported by Keycloak
+  grantor client add app --realm acme --service-account
+  grantor token --issuer http://127.0.0.1:8080/realms/acme --client-id app
+  grantor explain 4f1c…                     why was that request refused?")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server (the default)
+    Serve(serve::ServeArgs),
+    /// Get a token from any OpenID issuer
+    Token(token::TokenArgs),
+    /// Take a token apart, or check it
+    Jwt(jwt::JwtArgs),
+    /// Add, list and import realms
+    #[command(subcommand)]
+    Realm(realm::RealmCommand),
+    /// Add, list and change clients
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Add, list and change users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// List and rotate keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Help an administrator who cannot get in
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// Check, show and describe the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Tell why a request was refused
+    Explain(explain::ExplainArgs),
+    /// List the public URLs
+    Urls(manual::UrlsArgs),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page
+    Man,
+}
+
+/// Reads the command line of the process and runs the command.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let command = cli.command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default()));
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return CliError::new(format!("no threads to work with: {error}")).report(),
+    };
+    let code = match runtime.block_on(dispatch(command, &output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    };
+    // A password hash or a DNS question that nobody waits for any more must not hold the end up.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    code
+}
+
+async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Token(args) => token::run(args, output).await,
+        Command::Jwt(args) => {
+            let keys = local::key_set(&args).await?;
+            jwt::run(args, keys, crate::start::now(), output).await
+        }
+        Command::Realm(command) => realm::run(command, output).await,
+        Command::Client(command) => client::run(command, output).await,
+        Command::User(command) => user::run(command, output).await,
+        Command::Key(command) => key::run(command, output).await,
+        Command::Admin(command) => admin::run(command, output).await,
+        Command::Config(command) => config::run(command, output),
+        Command::Explain(args) => explain::run(args, output).await,
+        Command::Urls(args) => manual::urls(&args, output),
+        Command::Completions(args) => manual::completions(&args, &mut Cli::command()),
+        Command::Man => manual::man(Cli::command()),
+    }
+}

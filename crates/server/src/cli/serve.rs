@@ -1,0 +1,200 @@
+//! `grantor serve`: starts everything, says where it is, and stops it in order.
+
+mod banner;
+mod first;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use grantor_model::Instant;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::output::CliError;
+use crate::app::{App, Shared};
+use crate::config::{self, Config, LogFormat, Overrides};
+use crate::edge::{Edge, Reach};
+use crate::listen::{self, TlsSource};
+use crate::metrics::Metrics;
+use crate::{ops, start};
+
+/// How often the server looks whether something was changed by others.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+
+/// How often refusals are written to the store.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// How often what has passed is swept away.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Start the server
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:
+  grantor serve
+  grantor serve --data /var/lib/grantor --public-url https://id.example.org --listen 0.0.0.0:8080
+  grantor serve --database postgres://grantor@db.internal/grantor --public-url https://id.example.org")]
+pub(crate) struct ServeArgs {
+    /// Configuration file [default: ./grantor.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Runs the server until it is told to stop.
+pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
+    let config = config::load(args.config.as_deref(), config::process_environment(), &args.overrides);
+    let config = config.map_err(|error| CliError::new(error.to_string()))?;
+    config.check_serving().map_err(|error| CliError::new(error.to_string()))?;
+    logging(&config);
+    let listeners = Listeners::bind(&config).await?;
+    let engine = start::engine(&config).await?;
+    let now = start::now();
+    let first = engine.first_start(now).await?;
+    let administrator = first::administrator(&engine, now).await?;
+    let app = Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default() });
+    app.engine.refresh_realms(now).await.map_err(|error| CliError::new(error.to_string()))?;
+    banner::print(&config, &listeners.issuer_url(&config), first.as_ref(), administrator.as_deref());
+    let (stop, stopping) = watch::channel(false);
+    let mut running = JoinSet::new();
+    listeners.serve(&app, &stopping, &mut running);
+    let chores = tokio::spawn(chores(app.clone(), stopping, config.decisions.keep_hours));
+    stop_signal().await;
+    tracing::info!("stopping: no new connections, what runs is finished");
+    let _ = stop.send(true);
+    while running.join_next().await.is_some() {}
+    let _ = chores.await;
+    Ok(())
+}
+
+/// The sockets, opened before anything else, so that a taken port is told at once.
+struct Listeners {
+    main: Option<TcpListener>,
+    ops: Option<TcpListener>,
+    gateway: Option<TcpListener>,
+    tls: Option<TlsSource>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, CliError> {
+        let tls = config.tls_files().map(|(certificate, key)| TlsSource::load(certificate, key)).transpose();
+        let mut listeners =
+            Self { main: None, ops: None, gateway: None, tls: tls.map_err(|error| CliError::new(error.to_string()))? };
+        for (flag, address) in config.listeners() {
+            let bound = listen::bind(address, flag).await.map_err(|error| CliError::new(error.to_string()))?;
+            match flag {
+                "--ops-listen" => listeners.ops = Some(bound),
+                "--gateway-listen" => listeners.gateway = Some(bound),
+                _ => listeners.main = Some(bound),
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// Where the issuer is reached, as far as this machine can tell.
+    fn issuer_url(&self, config: &Config) -> String {
+        if let Some(url) = &config.server.public_url {
+            return url.as_str().to_owned();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let address = self.main.as_ref().and_then(|listener| listener.local_addr().ok());
+        address.map_or_else(String::new, |address| format!("{scheme}://{address}"))
+    }
+
+    fn serve(self, app: &Shared, stopping: &watch::Receiver<bool>, running: &mut JoinSet<()>) {
+        if let Some(listener) = self.main {
+            running.spawn(listen::serve(
+                "issuer",
+                listener,
+                self.tls.clone(),
+                Edge::new(app.clone()),
+                stopping.clone(),
+            ));
+        }
+        if let Some(listener) = self.ops {
+            running.spawn(listen::serve("ops", listener, None, ops::router(app.clone()), stopping.clone()));
+        }
+        if let Some(listener) = self.gateway {
+            // No route is configured, and what no route names is refused.
+            running.spawn(listen::serve("gateway", listener, self.tls, crate::gateway::closed(), stopping.clone()));
+        }
+    }
+}
+
+/// What happens beside requests: looking for changes, writing refusals, sweeping.
+async fn chores(app: Shared, mut stopping: watch::Receiver<bool>, keep_hours: u64) {
+    let mut look = tokio::time::interval(LOOK);
+    let mut flush = tokio::time::interval(FLUSH);
+    let mut sweep = tokio::time::interval(SWEEP);
+    for interval in [&mut look, &mut flush, &mut sweep] {
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    }
+    let mut was_lost = false;
+    loop {
+        tokio::select! {
+            _ = stopping.changed() => break,
+            _ = look.tick() => {
+                let result = app.engine.refresh_realms(start::now()).await;
+                if let Err(error) = &result && !was_lost {
+                    tracing::error!(%error, "the database is lost: nothing is granted until it is back");
+                }
+                if result.is_ok() && was_lost {
+                    tracing::info!("the database is back");
+                }
+                was_lost = result.is_err();
+            }
+            _ = flush.tick() => flush_decisions(&app).await,
+            _ = sweep.tick() => sweep_store(&app, start::now(), keep_hours).await,
+        }
+    }
+    flush_decisions(&app).await;
+}
+
+async fn flush_decisions(app: &App) {
+    if let Err(error) = app.engine.decisions.flush(&app.engine.store).await {
+        tracing::warn!(%error, "refusals could not be kept");
+    }
+}
+
+async fn sweep_store(app: &App, now: Instant, keep_hours: u64) {
+    let hours = i64::try_from(keep_hours).unwrap_or(24);
+    if let Err(error) = app.engine.store.sweep(now, now.plus_seconds(-3_600 * hours)).await {
+        tracing::warn!(%error, "what has passed could not be swept away");
+    }
+}
+
+#[cfg(unix)]
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn logging(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let level = config.log.level.as_str();
+    let filter = EnvFilter::try_from_env("GRANTOR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A logger that is set already belongs to a test.
+    let _ = match config.log.format {
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+}

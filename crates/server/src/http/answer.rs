@@ -1,0 +1,102 @@
+//! Building answers: body, caching, CORS, and which realm's security headers they get.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use grantor_flows::Realm;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE,
+    HeaderName, PRAGMA,
+};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// Whose security headers an answer gets; the edge writes them.
+#[derive(Clone, Debug)]
+pub(crate) enum Secured {
+    /// The realm's own.
+    By(Arc<Realm>),
+    /// Those of a new realm.
+    Standard,
+}
+
+/// An answer in the making.
+#[derive(Debug)]
+pub(crate) struct Answer(Response);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Answer {
+    /// An answer without a body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        Self(response)
+    }
+
+    /// An answer of some media type.
+    pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Self {
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        Self(response)
+    }
+
+    /// JSON.
+    pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        Self::text(status, "application/json", serde_json::to_string(value).unwrap_or_default())
+    }
+
+    /// Sets a header; a value that cannot stand in one is left out.
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.0.headers_mut().insert(name, value);
+        }
+        self
+    }
+
+    /// Not to be stored by anybody (RFC 6749 section 5.1).
+    pub(crate) fn no_store(self) -> Self {
+        self.header(CACHE_CONTROL, "no-store").header(PRAGMA, "no-cache")
+    }
+
+    /// With a realm's security headers.
+    pub(crate) fn of_realm(mut self, realm: &Arc<Realm>) -> Self {
+        self.0.extensions_mut().insert(Secured::By(realm.clone()));
+        self
+    }
+
+    /// With the security headers of a new realm.
+    pub(crate) fn with_standard_headers(mut self) -> Self {
+        self.0.extensions_mut().insert(Secured::Standard);
+        self
+    }
+
+    /// Readable for a page of this origin.
+    pub(crate) fn allow_origin(self, origin: &str, exposes: bool) -> Self {
+        let answer = self.header(ACCESS_CONTROL_ALLOW_ORIGIN, origin).header(ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
+        if exposes { answer.header(ACCESS_CONTROL_EXPOSE_HEADERS, "Access-Control-Allow-Methods") } else { answer }
+    }
+
+    /// The answer to a preflight (Fetch standard, "CORS-preflight request"): any origin may ask, since the request
+    /// itself is judged by its client.
+    pub(crate) fn preflight(origin: Option<&str>, methods: &'static str) -> Self {
+        const HEADERS: &str = "Origin, Accept, X-Requested-With, Content-Type, Access-Control-Request-Method, \
+                               Access-Control-Request-Headers, Authorization, DPoP";
+        let answer = Self::empty(StatusCode::OK);
+        match origin {
+            None => answer,
+            Some(origin) => answer
+                .allow_origin(origin, false)
+                .header(ACCESS_CONTROL_ALLOW_METHODS, methods)
+                .header(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS)
+                .header(ACCESS_CONTROL_MAX_AGE, "3600"),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Reading parameters: forms, multipart forms, and a flat JSON object.
+//!
+//! Only the body is read, never the query. A body of another kind reads as empty, as recorded from Keycloak: then
+//! `grant_type` is missing. A strict flat JSON object is accepted beside the form, since documents show one.
+
+use axum::body::Body;
+use bytes::Bytes;
+use grantor_flows::Parameters;
+use grantor_model::{Code, Error, Kind};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+
+/// The longest body that is read.
+const LONGEST: usize = 256 * 1024;
+
+/// The longest time that a body may take.
+const SLOWEST: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Reads a body and the parameters in it.
+pub(crate) async fn parameters(headers: &HeaderMap, body: Body) -> Result<Parameters, Error> {
+    let bytes = read(body).await?;
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/x-www-form-urlencoded" => Ok(Parameters::new(form_urlencoded::parse(&bytes).into_owned())),
+        "multipart/form-data" => multipart(kind, bytes).await.map(Parameters::new),
+        "application/json" => json(&bytes).map(Parameters::new),
+        _ => Ok(Parameters::default()),
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Error> {
+    let reading = Limited::new(body, LONGEST).collect();
+    match tokio::time::timeout(SLOWEST, reading).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Error::new(Kind::TooLarge, Code::InvalidRequest, "The request body is larger than 256 KiB"))
+        }
+        Ok(Err(_)) => Err(Error::request("The request body ended before its end")),
+        Err(_) => Err(Error::request("The request body took longer than 10 seconds")),
+    }
+}
+
+async fn multipart(kind: &str, bytes: Bytes) -> Result<Vec<(String, String)>, Error> {
+    let bad = |_: multer::Error| Error::request("The multipart form cannot be read");
+    let boundary = multer::parse_boundary(kind).map_err(bad)?;
+    let stream = futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(bytes)));
+    let mut form = multer::Multipart::new(stream, boundary);
+    let mut pairs = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        pairs.push((name, field.text().await.map_err(bad)?));
+    }
+    Ok(pairs)
+}
+
+/// A JSON object whose members are texts. A member that occurs twice stays twice, so that it is refused like a
+/// repeated form parameter.
+struct Flat(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Flat {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Flat;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object with texts as members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Flat, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Flat(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
+    match serde_json::from_slice(bytes) {
+        Ok(Flat(pairs)) => Ok(pairs),
+        Err(error) => {
+            Err(Error::request("A JSON body must be an object whose members are texts").because(error.to_string()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json;
+
+    #[test]
+    fn only_flat_objects_of_texts_are_read() {
+        assert_eq!(json(br#"{"a":"1","a":"2"}"#).map(|pairs| pairs.len()).ok(), Some(2));
+        for bad in
+            ["", "[]", "1", "{\"a\":1}", "{\"a\":{}}", "{\"a\":null}", "{\"a\":\"1\"", "{\"a\":\"1\"} x", "\u{feff}{}"]
+        {
+            assert!(json(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A request as handlers get it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use grantor_flows::decisions::About;
+use grantor_flows::token::Seen;
+use grantor_flows::{Call, Parameters, Realm};
+use grantor_model::{Code, Error, Kind, Refused};
+use http::header::{AUTHORIZATION, HeaderName, ORIGIN};
+use http::request::Parts;
+use sync_wrapper::SyncWrapper;
+
+use super::answer::Answer;
+use super::{body, error};
+use crate::app::App;
+use crate::edge::Context;
+
+/// The header that names the decision behind a refusal.
+const DECISION: HeaderName = HeaderName::from_static("grantor-decision");
+
+/// The head of a request, its body, and what the edge found out about it.
+pub(crate) struct Inbound {
+    pub(crate) parts: Parts,
+    /// Wrapped, since a body may be used by one task at a time and the rest is shared with flows.
+    body: SyncWrapper<Body>,
+    pub(crate) context: Context,
+}
+
+impl<S: Sync> FromRequest<S> for Inbound {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let context = parts.extensions.remove::<Context>().unwrap_or_default();
+        Ok(Self { parts, body: SyncWrapper::new(body), context })
+    }
+}
+
+impl Inbound {
+    /// The request as flows see it.
+    pub(crate) fn call(&self) -> Call<'_> {
+        let text = |name: HeaderName| self.parts.headers.get(name).and_then(|value| value.to_str().ok());
+        Call {
+            now: self.context.now,
+            address: self.context.address,
+            secure: self.context.secure,
+            base: &self.context.base,
+            origin: text(ORIGIN),
+            authorization: text(AUTHORIZATION),
+        }
+    }
+
+    /// The path segment at a position, decoded: `/realms/{1}/…`.
+    pub(crate) fn segment(&self, position: usize) -> String {
+        let segment = self.parts.uri.path().split('/').nth(position + 1).unwrap_or_default();
+        percent_decoded(segment)
+    }
+
+    /// The realm that the path names.
+    pub(crate) async fn realm(&self, app: &App) -> Result<Arc<Realm>, Answer> {
+        match app.engine.realm(&self.segment(1), self.context.now).await {
+            Ok(Some(realm)) => Ok(realm),
+            Ok(None) => {
+                let unknown = Error::bare(Kind::NotFound, Code::UnknownRealm);
+                Err(error::json(&unknown).with_standard_headers())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a realm cannot be read");
+                Err(error::json(&error).with_standard_headers())
+            }
+        }
+    }
+
+    /// Takes the body and reads the parameters in it.
+    pub(crate) async fn parameters(&mut self) -> Result<Parameters, Error> {
+        let body = std::mem::replace(self.body.get_mut(), Body::empty());
+        body::parameters(&self.parts.headers, body).await
+    }
+
+    /// Keeps a refusal and names it in the answer.
+    pub(crate) fn refusal(&self, app: &App, about: &About, refused: &Refused, answer: Answer) -> Answer {
+        let error = refused.error();
+        if matches!(error.kind, Kind::Internal | Kind::Unavailable) {
+            tracing::error!(request = %self.context.request_id, %error, "a request failed");
+        }
+        let call = self.call();
+        let Ok(id) = app.engine.entropy.hex::<10>() else { return answer };
+        app.engine.decisions.note(&id, &call, about, refused);
+        answer.header(DECISION, &id)
+    }
+
+    /// Adds the caller's origin to an answer that it may read.
+    pub(crate) fn with_cors(&self, seen: &Seen, answer: Answer) -> Answer {
+        match self.call().origin {
+            Some(origin) if seen.echo_origin => answer.allow_origin(origin, true),
+            _ => answer,
+        }
+    }
+}
+
+fn percent_decoded(segment: &str) -> String {
+    if !segment.contains('%') {
+        return segment.to_owned();
+    }
+    // A plus sign in a path is a plus sign.
+    let as_form = segment.replace('+', "%2B");
+    form_urlencoded::parse(as_form.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decoded;
+
+    #[test]
+    fn segments_are_decoded() {
+        assert_eq!(percent_decoded("a%20b+c"), "a b+c");
+        assert_eq!(percent_decoded("%D0%B0"), "а");
+    }
+}

@@ -1,0 +1,103 @@
+//! What is counted, in Prometheus' text format. Labels are names from tables of ours, never text from a request.
+
+use std::time::Duration;
+
+use grantor_flows::Engine;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// A request by the row of the URL table that it matched.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ByRoute {
+    /// The path as the table writes it, or `unmatched`.
+    pub route: &'static str,
+    /// The status.
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
+}
+
+/// A token request by its grant.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ByGrant {
+    /// The grant, or `none`.
+    pub grant: &'static str,
+    /// `ok`, or the OAuth error code.
+    pub outcome: &'static str,
+}
+
+/// The counters.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ByRoute, Counter>,
+    seconds: Family<Route, Histogram, fn() -> Histogram>,
+    tokens: Family<ByGrant, Counter>,
+    hashes_waiting: Gauge,
+    realms_loaded: Gauge,
+    database_up: Gauge,
+    commits: Gauge,
+    batches: Gauge,
+}
+
+fn latencies() -> Histogram {
+    Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("grantor");
+        let requests = Family::default();
+        let seconds: Family<Route, Histogram, fn() -> Histogram> = Family::new_with_constructor(latencies);
+        let tokens = Family::default();
+        let [hashes_waiting, realms_loaded, database_up, commits, batches] = std::array::from_fn(|_| Gauge::default());
+        registry.register("http_requests", "Requests by route and status", Family::clone(&requests));
+        registry.register("http_request_seconds", "Seconds until the answer", seconds.clone());
+        registry.register("token_requests", "Token requests by grant and outcome", Family::clone(&tokens));
+        registry.register("password_hashes_waiting", "Password hashes that wait for a worker", hashes_waiting.clone());
+        registry.register("realms_loaded", "Realms whose snapshot is in memory", realms_loaded.clone());
+        registry.register("database_up", "1 while the database answers", database_up.clone());
+        registry.register("database_commits", "Commits since the start", commits.clone());
+        registry.register("database_batches", "Batches that these commits held", batches.clone());
+        Self { registry, requests, seconds, tokens, hashes_waiting, realms_loaded, database_up, commits, batches }
+    }
+}
+
+impl Metrics {
+    /// Counts an answered request.
+    pub fn request(&self, route: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&ByRoute { route, status }).inc();
+        self.seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
+    }
+
+    /// Counts an answered token request.
+    pub fn token(&self, grant: &'static str, outcome: &'static str) {
+        self.tokens.get_or_create(&ByGrant { grant, outcome }).inc();
+    }
+
+    /// All of it as text.
+    pub fn text(&self, engine: &Engine) -> String {
+        let statistics = engine.store.database().statistics();
+        let set = |gauge: &Gauge, value: u64| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&self.hashes_waiting, engine.passwords.waiting() as u64);
+        set(&self.realms_loaded, engine.realms.len() as u64);
+        set(&self.database_up, u64::from(!engine.realms.is_lost()));
+        set(&self.commits, statistics.commits);
+        set(&self.batches, statistics.batches);
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
