@@ -1,17 +1,19 @@
 //! Requests to others: the one HTTP client for everything that this program fetches.
 //!
-//! Some of the URLs come from people whom the operator does not know: a client names its key set, a partner its metadata. The client
-//! is therefore guarded against being sent to the machines next door (server-side request forgery, OWASP A10:2021; RFC 9700 section
-//! 4.12 and OpenID Connect Core section 16.17 know the same danger):
+//! Some of the URLs come from people whom the operator does not know: a client names its key set, a partner its
+//! metadata. The client is therefore guarded against being sent to the machines next door (server-side request forgery,
+//! OWASP A10:2021; RFC 8725 section 3.10 warns of it):
 //!
 //! - only `http` and `https`, never a user name or password in the URL;
-//! - only public addresses, unless the configuration allows more. A name is judged by the addresses it resolves to, and the connection
-//!   goes to the very addresses that were judged, so a name that changes its mind in between gains nothing;
+//! - only public addresses, unless the configuration allows more. A name is judged by the addresses it resolves to, and
+//!   the connection goes to the very addresses that were judged, so a name that changes its mind in between gains
+//!   nothing;
 //! - no redirect is followed, and no proxy of the environment is used: both lead where nobody looked;
 //! - the body and the whole exchange are limited.
 //!
-//! Keeping what was fetched is the caller's matter. The texts of errors are for operators and logs: they name hosts and addresses, but
-//! no path, query or header, since those may hold secrets. They should not be given to whoever caused the request.
+//! Keeping what was fetched is the caller's matter. The texts of errors are for operators and logs: they name hosts and
+//! addresses, but no path, query or header, since those may hold secrets. They should not be given to whoever caused
+//! the request.
 
 mod address;
 mod discovery;
@@ -71,7 +73,8 @@ pub struct Answer {
 }
 
 impl Outbound {
-    /// A client for the server: it reaches public addresses and what `allow` names besides. `timeout` is for a request as a whole.
+    /// A client for the server: it reaches public addresses and what `allow` names besides. `timeout` is for a request
+    /// as a whole.
     ///
     /// # Errors
     /// When no TLS version can be used.
@@ -79,7 +82,8 @@ impl Outbound {
         Self::reaching(Reach::Public { besides: allow }, timeout)
     }
 
-    /// A client for the command line, where the person who names the URL could reach it without us too. Every other limit stays.
+    /// A client for the command line, where the person who names the URL could reach it without us too. Every other
+    /// limit stays.
     ///
     /// # Errors
     /// When no TLS version can be used.
@@ -190,7 +194,8 @@ impl Fetch for Outbound {
     }
 }
 
-/// A URL that may be asked, as far as that can be said before its name is resolved. Its `Display` is scheme, host and port.
+/// A URL that may be asked, as far as that can be said before its name is resolved. Its `Display` is scheme, host and
+/// port.
 #[derive(Debug)]
 struct Target {
     uri: Uri,
@@ -287,7 +292,8 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     inner.to_string()
 }
 
-/// The refusal of a redirect. It names the host, which an operator needs, and not the rest, which may hold a code or a token.
+/// The refusal of a redirect. It names the host, which an operator needs, and not the rest, which may hold a code or a
+/// token.
 fn redirect(status: StatusCode, headers: &HeaderMap) -> String {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let host = location.and_then(|text| text.parse::<Uri>().ok()).and_then(|uri| uri.host().map(str::to_owned));

@@ -1,7 +1,7 @@
 //! `grantor jwt`: what a token says, and whether it holds.
 //!
-//! Reads tokens and key sets from where a person has them. What is checked, and in which order, is in `checks`; how a token is shown
-//! is in `decode`.
+//! Reads tokens and key sets from where a person has them. What is checked, and in which order, is in `checks`; how a
+//! token is shown is in `decode`.
 
 mod checks;
 mod decode;
@@ -84,10 +84,10 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     keys: KeySource,
     /// Data folder of the local realm
-    #[arg(long, value_name = "DIR", requires = "realm")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["issuer", "jwks", "jwks_url"])]
     pub(crate) data: Option<String>,
     /// Configuration file that says where the local realm is kept
-    #[arg(long, value_name = "FILE", requires = "realm")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["issuer", "jwks", "jwks_url"])]
     pub(crate) config: Option<PathBuf>,
     /// Audience that the token must be for
     #[arg(long, value_name = "NAME")]
@@ -201,7 +201,8 @@ fn token_text(argument: Option<&str>) -> Result<String, CliError> {
     if token.is_empty() { Err("the token is empty".into()) } else { Ok(token.to_owned()) }
 }
 
-/// Reads a little more than the longest token: whatever is longer is refused as too large, without being read to its end.
+/// Reads a little more than the longest token: whatever is longer is refused as too large, without being read to its
+/// end.
 fn from_input(input: impl io::Read) -> Result<String, CliError> {
     let longest = u64::try_from(MAX_TOKEN_BYTES).unwrap_or(u64::MAX).saturating_add(1024);
     let mut bytes = Vec::new();

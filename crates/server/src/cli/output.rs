@@ -1,8 +1,8 @@
 //! What commands print, for people or for programs, and the one form of their errors.
 //!
-//! Much of what is printed comes from elsewhere: claims of a stranger's token, a server's error text. Nothing that a terminal would act
-//! on instead of showing it gets through [`Output`]; single values are made one line by [`printable`], which [`table`] and [`pairs`] do
-//! by themselves.
+//! Much of what is printed comes from elsewhere: claims of a stranger's token, a server's error text. Nothing that a
+//! terminal would act on instead of showing it gets through [`Output`]; single values are made one line by
+//! [`printable`], which [`table`] and [`pairs`] do by themselves.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -193,7 +193,7 @@ pub(crate) fn printable(text: &str) -> String {
     harmless(text, &[])
 }
 
-/// Control characters, and those that show a text in another order than it is read (Unicode Technical Report 36 section 2.9).
+/// Control characters, and those that show a text in another order than it is read (Unicode Technical Report 36).
 fn harmless(text: &str, kept: &[char]) -> String {
     let acts = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());

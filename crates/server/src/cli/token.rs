@@ -1,7 +1,8 @@
 //! `grantor token`: a token from any OpenID issuer, by each grant that needs no browser.
 //!
-//! Secrets come from a file, the environment or a prompt; no flag takes one, since other users of the machine see command lines and
-//! shells remember them. What is printed fits into `$(…)`: the access token alone, unless a person looks on.
+//! Secrets come from a file, the environment or a prompt; no flag takes one, since other users of the machine see
+//! command lines and shells remember them. What is printed fits into `$(…)`: the access token alone, unless a person
+//! looks on.
 
 #[cfg(test)]
 mod tests;
@@ -123,7 +124,8 @@ async fn exchange(args: &TokenArgs, request: Request, output: &Output) -> Result
     show(&answer, args.access_token, output)
 }
 
-/// Asks on the terminal. Nothing when there is none: `$(…)` takes standard output away, so it is standard input that counts.
+/// Asks on the terminal. Nothing when there is none: `$(…)` takes standard output away, so it is standard input that
+/// counts.
 fn prompt(question: &str) -> Option<io::Result<String>> {
     io::stdin().is_terminal().then(|| rpassword::prompt_password(question))
 }
@@ -319,7 +321,8 @@ fn show(answer: &Answer, token_alone: bool, output: &Output) -> Result<(), CliEr
     }
 }
 
-/// What came with the access token, and an empty line after it. The other tokens are not shown: a screen is not the place for them.
+/// What came with the access token, and an empty line after it. The other tokens are not shown: a screen is not the
+/// place for them.
 fn summary(document: &Value) -> String {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let seconds = |name: &str| document.get(name).and_then(Value::as_u64).filter(|seconds| *seconds > 0);

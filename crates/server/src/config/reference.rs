@@ -101,7 +101,7 @@ pub const KEYS: &[Key] = &[
         section: "server",
         name: "hosts",
         kind: Kind::Destinations,
-        default: "[]",
+        default: "",
         example: "[\"grantor.identity.svc\"]",
         flag: None,
         about: "Host names and addresses that requests may carry beside that of `public_url` and those of this machine, such as the name \

@@ -1,8 +1,8 @@
 //! Which addresses are public.
 //!
-//! After the registries of special-purpose addresses that IANA keeps (RFC 6890). Where the registries call a block reachable although
-//! nobody serves key sets there (anycast relays, protocol assignments), it counts as not public: a block too many can be allowed in
-//! the configuration, one too few cannot be taken back.
+//! After the registries of special-purpose addresses that IANA keeps (RFC 6890). Where the registries call a block
+//! reachable although nobody serves key sets there (anycast relays, protocol assignments), it counts as not public: a
+//! block too many can be allowed in the configuration, one too few cannot be taken back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -43,9 +43,9 @@ const NOT_PUBLIC_4: [Block4; 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// All of global unicast (RFC 4291 section 2.4). What is outside is not public: unspecified and loopback, IPv4-compatible (RFC 4291
-/// section 2.5.5.1), local NAT64 (RFC 8215), discard (RFC 6666), segment routing (RFC 9602), unique local (RFC 4193), link-local,
-/// site-local (RFC 3879), multicast.
+/// All of global unicast (RFC 4291 section 2.4). What is outside is not public: unspecified and loopback,
+/// IPv4-compatible (RFC 4291 section 2.5.5.1), local NAT64 (RFC 8215), discard (RFC 6666), segment routing (RFC 9602),
+/// unique local (RFC 4193), link-local, site-local (RFC 3879), multicast.
 const GLOBAL_6: Block6 = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 const NOT_PUBLIC_6: [Block6; 3] = [
@@ -59,7 +59,8 @@ const NOT_PUBLIC_6: [Block6; 3] = [
 /// 6to4 (RFC 3056): the IPv4 address follows the prefix.
 const SIX_TO_FOUR: Block6 = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
 
-/// NAT64 (RFC 6052): the IPv4 address is the end. In a network without IPv4 every server that has none but IPv4 looks like this.
+/// NAT64 (RFC 6052): the IPv4 address is the end. In a network without IPv4 every server that has none but IPv4 looks
+/// like this.
 const NAT64: Block6 = (Ipv6Addr::new(0x0064, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
 /// Whether the address belongs to somebody on the Internet rather than to this machine, its neighbours, or nobody.

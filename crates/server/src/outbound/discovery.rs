@@ -15,8 +15,8 @@ impl Outbound {
     /// Fetches the metadata of an issuer.
     ///
     /// # Errors
-    /// When they cannot be fetched, or are not of exactly this issuer: otherwise whoever answers could speak for another one
-    /// (OpenID Connect Discovery 1.0 section 4.3, RFC 9207 section 2.4).
+    /// When they cannot be fetched, or are not of exactly this issuer: otherwise whoever answers could speak for
+    /// another one (OpenID Connect Discovery 1.0 section 4.3, RFC 8414 section 3.3).
     pub async fn discover(&self, issuer: &str) -> Result<Metadata, String> {
         if issuer.contains(['?', '#']) {
             return Err("the URL of an issuer has no query and no fragment".to_owned());

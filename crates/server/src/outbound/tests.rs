@@ -16,7 +16,8 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server that gives each request, head and body, to `answer`, and sends back what that returns. It stops with the test's runtime.
+/// A server that gives each request, head and body, to `answer`, and sends back what that returns. It stops with the
+/// test's runtime.
 pub(crate) async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -219,9 +220,12 @@ async fn a_request_has_a_longest_duration() -> Outcome {
     );
     // One that begins to answer and does not end.
     tokio::spawn(async move {
-        if let Ok((mut stream, _)) = silent.accept().await {
+        // The connection of before waits here too, so that more than one is taken.
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = silent.accept().await {
+            let _ = read_request(&mut stream).await;
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await;
-            std::future::pending::<()>().await;
+            open.push(stream);
         }
     });
     assert_eq!(

@@ -1,7 +1,8 @@
-//! The checks of `grantor jwt verify`, in the order in which a receiver makes them (RFC 7519 section 7.2, RFC 8725 section 3).
+//! The checks of `grantor jwt verify`, in the order in which a receiver makes them (RFC 7519 section 7.2, RFC 8725
+//! section 3).
 //!
-//! A receiver stops at the first check that fails; a person who looks for the mistake wants to see all of them. So every check is made
-//! that can be, and each says what was expected and what was found.
+//! A receiver stops at the first check that fails; a person who looks for the mistake wants to see all of them. So
+//! every check is made that can be, and each says what was expected and what was found.
 
 use grantor_model::Instant;
 use grantor_model::jose::{self, Algorithm, Header, JwkSet, Parsed, VerifyingKey};
@@ -185,8 +186,9 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// `exp`, `nbf` and `iat` (RFC 7519 sections 4.1.4 to 4.1.6). A token must end: without `exp` it fails, although RFC 7519 leaves the
-/// claim open, since access tokens (RFC 9068 section 2.2) and ID tokens (OpenID Connect Core section 2) must have it.
+/// `exp`, `nbf` and `iat` (RFC 7519 sections 4.1.4 to 4.1.6). A token must end: without `exp` it fails, although RFC
+/// 7519 leaves the claim open, since access tokens (RFC 9068 section 2.2) and ID tokens (OpenID Connect Core section 2)
+/// must have it.
 fn times(claims: &Map<String, Value>, leeway: i64, now: Instant) -> [Check; 3] {
     let (early, late) = (now.plus_seconds(leeway.saturating_neg()), now.plus_seconds(leeway));
     let exp = match claims.get("exp") {
