@@ -34,5 +34,6 @@ page() {
 }
 
 page docs/configuration.md config reference --markdown
+page docs/urls.md urls --markdown
 
 [ ${#stale[@]} -eq 0 ] || { echo "not what the program writes: ${stale[*]} (tests/docs.sh --write makes them anew)"; exit 1; }

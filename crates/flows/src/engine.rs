@@ -58,6 +58,8 @@ pub struct Call<'a> {
 pub(crate) fn store_error(error: StoreError) -> Error {
     match error {
         StoreError::Unavailable(reason) => Error::unavailable(reason),
+        // What the row belongs to was removed while the request was under way: the next one will see that.
+        StoreError::Orphan => Error::unavailable("what the request speaks of was removed meanwhile"),
         other => Error::internal(other.to_string()),
     }
 }

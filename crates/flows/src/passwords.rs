@@ -8,7 +8,7 @@ mod stored;
 
 pub use stored::{Hashing, StoredPassword};
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::Block;
@@ -22,6 +22,7 @@ use crate::entropy::Entropy;
 pub struct Passwords {
     running: Arc<Semaphore>,
     waiting: AtomicUsize,
+    hashed: AtomicU64,
     queue: usize,
     memory: Arc<Memory>,
 }
@@ -59,6 +60,7 @@ impl Passwords {
         Self {
             running: Arc::new(Semaphore::new(workers.max(1))),
             waiting: AtomicUsize::new(0),
+            hashed: AtomicU64::new(0),
             queue,
             memory: Arc::default(),
         }
@@ -67,6 +69,11 @@ impl Passwords {
     /// How many wait now.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many hashes were computed since the start.
+    pub fn hashed(&self) -> u64 {
+        self.hashed.load(Ordering::Relaxed)
     }
 
     /// Checks a password. Without a stored one, as much work is done and the answer is no.
@@ -107,6 +114,7 @@ impl Passwords {
         let place = Waiting::enter(&self.waiting, self.queue)?;
         let permit = self.running.clone().acquire_owned().await.map_err(|error| Error::internal(error.to_string()))?;
         drop(place);
+        self.hashed.fetch_add(1, Ordering::Relaxed);
         let memory = self.memory.clone();
         let done = tokio::task::spawn_blocking(move || {
             let result = work(&memory);

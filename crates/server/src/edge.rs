@@ -1,6 +1,6 @@
 //! What every request passes: its path is judged, its origin found out, its answer secured, counted and logged.
 //!
-//! The clock is read here and nowhere below. A path that two readers could read differently (`//`, dots, `;`) is
+//! The clock is read here, once, and nowhere below. A path that two readers could read differently (`//`, dots, `;`) is
 //! refused before anything looks at it. The issuer's address comes from the configuration, or from a `Host` header that
 //! names this machine, and never from a stranger.
 
@@ -80,7 +80,7 @@ impl Edge {
     fn admitted(&self, request: Request<Body>) -> Result<(Context, Request<Body>), Turned> {
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.get::<Peer>().copied();
-        let context = self.app.reach.context(&self.app.engine.entropy, peer, &parts);
+        let context = self.app.reach.context((self.app.clock.0)(), &self.app.engine.entropy, peer, &parts);
         if let Some(answer) = bad_path(parts.uri.path()) {
             return Err(Box::new((context.unwrap_or_default(), answer.into_response())));
         }

@@ -42,6 +42,7 @@ pub struct Metrics {
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     tokens: Family<ByGrant, Counter>,
     hashes_waiting: Gauge,
+    hashes: Gauge,
     realms_loaded: Gauge,
     database_up: Gauge,
     commits: Gauge,
@@ -58,16 +59,29 @@ impl Default for Metrics {
         let requests = Family::default();
         let seconds: Family<Route, Histogram, fn() -> Histogram> = Family::new_with_constructor(latencies);
         let tokens = Family::default();
-        let [hashes_waiting, realms_loaded, database_up, commits, batches] = std::array::from_fn(|_| Gauge::default());
+        let [hashes_waiting, hashes, realms_loaded, database_up, commits, batches] =
+            std::array::from_fn(|_| Gauge::default());
         registry.register("http_requests", "Requests by route and status", Family::clone(&requests));
         registry.register("http_request_seconds", "Seconds until the answer", seconds.clone());
         registry.register("token_requests", "Token requests by grant and outcome", Family::clone(&tokens));
         registry.register("password_hashes_waiting", "Password hashes that wait for a worker", hashes_waiting.clone());
+        registry.register("password_hashes_computed", "Password hashes computed since the start", hashes.clone());
         registry.register("realms_loaded", "Realms whose snapshot is in memory", realms_loaded.clone());
         registry.register("database_up", "1 while the database answers", database_up.clone());
         registry.register("database_commits", "Commits since the start", commits.clone());
         registry.register("database_batches", "Batches that these commits held", batches.clone());
-        Self { registry, requests, seconds, tokens, hashes_waiting, realms_loaded, database_up, commits, batches }
+        Self {
+            registry,
+            requests,
+            seconds,
+            tokens,
+            hashes_waiting,
+            hashes,
+            realms_loaded,
+            database_up,
+            commits,
+            batches,
+        }
     }
 }
 
@@ -90,6 +104,7 @@ impl Metrics {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
         set(&self.hashes_waiting, engine.passwords.waiting() as u64);
+        set(&self.hashes, engine.passwords.hashed());
         set(&self.realms_loaded, engine.realms.len() as u64);
         set(&self.database_up, u64::from(!engine.realms.is_lost()));
         set(&self.commits, statistics.commits);

@@ -167,11 +167,17 @@ async fn next(
     }
     let jti = token.text("jti").unwrap_or_default();
     let fresh = engine.entropy.uuid(call.now).map_err(|error| trail.fail(error))?;
-    let (mut chain, mut known) = chain_of(engine, token, part, jti).await.map_err(|error| trail.fail(error))?;
+    let id = token.text("reuse_id").unwrap_or(jti);
     // Another caller may move the chain between reading and writing: then the new state is judged. Each turn means
     // that somebody else's refresh succeeded, so the turns are few.
     const TURNS: usize = 64;
     for _ in 0..TURNS {
+        let stored = engine.store.chain(id, &part.session_id).await.map_err(|error| trail.fail(store_error(error)))?;
+        let known = stored.is_some();
+        // A token given out before the realm rotated begins a chain; one that names a chain had one.
+        let Some(chain) = stored.or_else(|| token.text("reuse_id").is_none().then(|| beginning(id, token))) else {
+            return Err(detached(trail));
+        };
         let moved = match judge(realm, &chain, jti, &fresh, call.now) {
             Verdict::Next(moved) => moved,
             Verdict::Again(successor) => {
@@ -192,32 +198,23 @@ async fn next(
                 return Ok(Refresh::Yes { scope, chain: Some((moved, ChainState::Moved)), successor });
             }
             Err(StoreError::Guard { .. } | StoreError::Duplicate) => {}
+            Err(StoreError::Orphan) => return Err(detached(trail)),
             Err(error) => return Err(trail.fail(store_error(error))),
         }
-        let read =
-            engine.store.chain(&chain.id, &part.session_id).await.map_err(|error| trail.fail(store_error(error)))?;
-        let Some(now) = read else {
-            let error = Error::grant("Session doesn't have required client");
-            return Err(trail.refuse("client session", "the client is part of the session", "it is not", error));
-        };
-        (chain, known) = (now, true);
     }
     Err(trail.fail(Error::unavailable("the chain of refresh tokens moved too often")))
 }
 
-/// The chain that a token belongs to, and whether it is stored. A token given out before the realm rotated begins one.
-async fn chain_of(
-    engine: &Engine,
-    token: &Known,
-    part: &ClientSessionRow,
-    jti: &str,
-) -> Result<(ChainRow, bool), Error> {
-    let id = token.text("reuse_id").unwrap_or(jti).to_owned();
-    if let Some(chain) = engine.store.chain(&id, &part.session_id).await.map_err(store_error)? {
-        return Ok((chain, true));
-    }
-    let successors = vec![format!("{jti}@{}", token.number("iat").unwrap_or_default())];
-    Ok((ChainRow { id, used: String::new(), uses: 0, successors, revision: 0 }, false))
+/// Another caller's reuse took the client out of the session a moment ago.
+fn detached(trail: &mut Trail) -> Refused {
+    let error = Error::grant("Session doesn't have required client");
+    trail.refuse("client session", "the client is part of the session", "it is not any more", error)
+}
+
+/// The chain that begins with a token.
+fn beginning(id: &str, token: &Known) -> ChainRow {
+    let successors = vec![format!("{id}@{}", token.number("iat").unwrap_or_default())];
+    ChainRow { id: id.to_owned(), used: String::new(), uses: 0, successors, revision: 0 }
 }
 
 enum Verdict {

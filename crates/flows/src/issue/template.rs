@@ -90,7 +90,7 @@ fn written(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -
     let making = Making::new(engine, call, realm, granted)?;
     let expiry = Expiries::of(call, realm, granted).access;
     let mut claims = making.access(expiry)?.claims;
-    let jti = claims.remove("jti").and_then(|jti| jti.as_str().map(str::to_owned)).unwrap_or_default();
+    let jti = claims.shift_remove("jti").and_then(|jti| jti.as_str().map(str::to_owned)).unwrap_or_default();
     let rest: Map<String, Value> = claims.into_iter().filter(|(name, _)| name != "exp" && name != "iat").collect();
     let json =
         |value: &Map<String, Value>| serde_json::to_string(value).map_err(|error| Error::internal(error.to_string()));

@@ -117,7 +117,8 @@ impl Engine {
     /// # Errors
     /// When the database is lost; until a later look succeeds, [`Engine::realm`] refuses.
     pub async fn refresh_realms(&self, now: Instant) -> Result<(), Error> {
-        let number = match self.store.change_number().await {
+        // Reads of a file that was taken away go on for a while; the probe notices.
+        let number = match async { self.store.database().check().await.and(self.store.change_number().await) }.await {
             Ok(number) => number,
             Err(error) => {
                 self.realms.lost.store(true, Ordering::Relaxed);

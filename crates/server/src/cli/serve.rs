@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::output::CliError;
-use crate::app::{App, Shared};
+use crate::app::{App, Clock, Shared};
 use crate::config::{self, Config, LogFormat, Overrides};
 use crate::edge::{Edge, Reach};
 use crate::listen::{self, TlsSource};
@@ -55,7 +55,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
     let now = start::now();
     let first = engine.first_start(now).await?;
     let administrator = first::administrator(&engine, now).await?;
-    let app = Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default() });
+    let app =
+        Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default(), clock: Clock::default() });
     app.engine.refresh_realms(now).await.map_err(|error| CliError::new(error.to_string()))?;
     banner::print(&config, &listeners.issuer_url(&config), first.as_ref(), administrator.as_deref());
     let (stop, stopping) = watch::channel(false);

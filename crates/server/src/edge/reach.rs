@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use grantor_flows::entropy::Entropy;
+use grantor_model::Instant;
 use http::request::Parts;
 
 use super::Context;
@@ -39,6 +40,7 @@ impl Reach {
     /// Finds out who is calling and under which name. `Err` for a name that is not ours.
     pub(super) fn context(
         &self,
+        now: Instant,
         entropy: &Entropy,
         peer: Option<Peer>,
         parts: &Parts,
@@ -64,13 +66,8 @@ impl Reach {
             Some(public) => public.clone(),
             None => Arc::from(format!("{}://{}", if secure { "https" } else { "http" }, named.unwrap_or_default())),
         };
-        let context = Context {
-            now: crate::start::now(),
-            address,
-            secure,
-            base,
-            request_id: Arc::from(entropy.hex::<8>().unwrap_or_default()),
-        };
+        let context =
+            Context { now, address, secure, base, request_id: Arc::from(entropy.hex::<8>().unwrap_or_default()) };
         if known { Ok(context) } else { Err(Box::new(context)) }
     }
 }
@@ -130,7 +127,10 @@ mod tests {
             request = request.header(*name, *value);
         }
         let parts = request.body(()).expect("a request").into_parts().0;
-        reach.context(&Entropy::new(), None, &parts).ok().map(|context| context.base.to_string())
+        reach
+            .context(grantor_model::Instant::from_seconds(0), &Entropy::new(), None, &parts)
+            .ok()
+            .map(|context| context.base.to_string())
     }
 
     #[test]

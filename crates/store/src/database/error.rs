@@ -1,4 +1,4 @@
-//! What can go wrong with a database, in the five ways a caller can act on.
+//! What can go wrong with a database, in the six ways a caller can act on.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ pub enum StoreError {
     Unavailable(String),
     /// A row with the same key exists already.
     Duplicate,
+    /// A row refers to one that is not there, or not any more.
+    Orphan,
     /// A statement with [`must_touch`](super::Statement::must_touch) touched another number of rows.
     Guard {
         /// Position of the statement in its batch.
@@ -30,6 +32,7 @@ impl fmt::Display for StoreError {
         match self {
             StoreError::Unavailable(reason) => write!(f, "the database is not available: {reason}"),
             StoreError::Duplicate => f.write_str("a row with the same key exists already"),
+            StoreError::Orphan => f.write_str("a row refers to one that is not there"),
             StoreError::Guard { index, touched } => {
                 write!(f, "statement {index} of the batch touched {touched} rows, so the batch was rolled back")
             }

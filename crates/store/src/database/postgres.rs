@@ -267,6 +267,7 @@ fn store_error(error: &tokio_postgres::Error) -> StoreError {
     };
     match state.code() {
         "23505" => StoreError::Duplicate,
+        "23503" => StoreError::Orphan,
         "XX001" | "XX002" => StoreError::Corrupt(text),
         // A conflict that stayed after all attempts, a statement over its time limit, a lock not to be had, a
         // server that only reads, a session ended for idling, a failing disk.

@@ -309,6 +309,9 @@ fn store_error(error: rusqlite::Error) -> StoreError {
     ) {
         return StoreError::Duplicate;
     }
+    if failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY {
+        return StoreError::Orphan;
+    }
     match failure.code {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked

@@ -1,0 +1,56 @@
+//! Client authentication at each endpoint that asks for it.
+
+use crate::support::{LAB, World, basic, endpoint};
+
+const ENDPOINTS: [&str; 4] = ["token", "token/introspect", "revoke", "logout"];
+
+#[tokio::test]
+async fn nobody_and_a_stranger_are_refused_everywhere() {
+    let world = World::with(LAB).await;
+    for name in ENDPOINTS {
+        let path = endpoint("lab", name);
+        let base = [("grant_type", "client_credentials"), ("token", "x"), ("refresh_token", "x")];
+        world.post(&path, &base).await.refused(401, "invalid_client");
+        let mut form = base.to_vec();
+        form.extend([("client_id", "nobody"), ("client_secret", "x")]);
+        world.post(&path, &form).await.refused(401, "invalid_client");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_refused_everywhere() {
+    let world = World::with(LAB).await;
+    for (name, code) in
+        ENDPOINTS.iter().zip(["unauthorized_client", "invalid_client", "unauthorized_client", "unauthorized_client"])
+    {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("token", "x"),
+            ("refresh_token", "x"),
+            ("client_id", "app"),
+            ("client_secret", "wrong"),
+        ];
+        world.post(&endpoint("lab", name), &form).await.refused(401, code);
+        let header = basic("app", "wrong");
+        world.post_with(&endpoint("lab", name), &[("authorization", &header)], &form[..3]).await.refused(401, code);
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_the_client_does_not_list_gets_nothing() {
+    let world = World::with(LAB).await;
+    let form = [("grant_type", "client_credentials"), ("client_id", "app"), ("client_secret", "test-secret-app")];
+    let path = endpoint("lab", "token");
+    let shown =
+        world.post_with(&path, &[("origin", "https://evil.example")], &form).await.refused(403, "Invalid origin");
+    assert!(shown.header("access-control-allow-origin").is_none());
+    let shown = world.post_with(&path, &[("origin", "https://app.example.test")], &form).await.expect(200);
+    assert_eq!(shown.header("access-control-allow-origin"), Some("https://app.example.test"));
+}
+
+#[tokio::test]
+async fn a_secret_in_the_query_is_not_read() {
+    let world = World::with(LAB).await;
+    let path = endpoint("lab", "token") + "?client_id=app&client_secret=test-secret-app";
+    world.post(&path, &[("grant_type", "client_credentials")]).await.refused(401, "invalid_client");
+}

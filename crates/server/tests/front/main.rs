@@ -1,0 +1,34 @@
+//! The front-door tests: the real router in process, a world of realms, whole answers in snapshots.
+//!
+//! One file for each URL and grant; `seeds` walks the acceptance rows of the task API (K) and the registry (R). Time is
+//! the world's own, so that nothing sleeps and nothing is fuzzy. Worlds on PostgreSQL are ignored, never passed, where
+//! its programs are missing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "tests stop at the first surprise"
+)]
+
+mod support;
+
+mod body;
+mod client_authentication;
+mod decisions;
+mod documents;
+mod first_administrator;
+mod first_start;
+mod introspect;
+mod logout;
+mod lost_database;
+mod operations;
+mod password;
+mod races;
+mod refresh;
+mod revoke;
+mod seeds;
+mod urls;
+mod userinfo;

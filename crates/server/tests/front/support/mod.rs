@@ -1,0 +1,186 @@
+//! The world of a test: a server on a store of its own, with a clock that the test moves.
+
+#[path = "../../../../store/tests/support/postgres.rs"]
+#[cfg(grantor_postgres)]
+mod postgres;
+mod shown;
+
+pub use shown::Shown;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use axum::body::Body;
+use grantor::app::{App, Clock, Shared};
+use grantor::config::{self, Overrides};
+use grantor::edge::{Edge, Reach};
+use grantor::metrics::Metrics;
+use grantor::start;
+use grantor_flows::admin::import::IfExists;
+use grantor_model::Instant;
+use http::{Method, Request, header};
+use serde_json::{Map, Value};
+
+/// The moment at which every world begins: 2027-01-15T08:00:00Z.
+pub const BEGINNING: i64 = 1_800_000_000;
+
+pub const KAIZTEN: &str = include_str!("../realms/kaizten.json");
+pub const REGISTRY: &str = include_str!("../realms/registry.json");
+pub const LAB: &str = include_str!("../realms/lab.json");
+
+/// A server in process.
+pub struct World {
+    pub app: Shared,
+    edge: Edge,
+    clock: Arc<AtomicI64>,
+    folder: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl World {
+    /// A world on SQLite with one realm.
+    pub async fn with(realm: &str) -> Self {
+        let world = Self::empty().await;
+        world.import(realm).await;
+        world
+    }
+
+    /// A world on SQLite without a realm.
+    pub async fn empty() -> Self {
+        Self::on(None).await
+    }
+
+    /// A world on PostgreSQL with one realm.
+    #[cfg(grantor_postgres)]
+    pub async fn on_postgres(realm: &str) -> Self {
+        let world = Self::on(Some(postgres::fresh_database())).await;
+        world.import(realm).await;
+        world
+    }
+
+    /// Without the programs the tests that call this are ignored.
+    #[cfg(not(grantor_postgres))]
+    pub async fn on_postgres(_: &str) -> Self {
+        panic!("PostgreSQL is missing")
+    }
+
+    async fn on(database: Option<String>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("grantor-front-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let data = folder.to_str().map(str::to_owned);
+        let overrides = Overrides { data, database, ..Overrides::default() };
+        let config = config::load(None, [], &overrides).expect("a configuration");
+        let clock = Arc::new(AtomicI64::new(BEGINNING * 1000));
+        let shown = clock.clone();
+        let app = Arc::new(App {
+            engine: start::engine(&config).await.expect("an engine"),
+            reach: Reach::new(&config),
+            metrics: Metrics::default(),
+            clock: Clock(Box::new(move || Instant::from_millis(shown.load(Ordering::Relaxed)))),
+        });
+        Self { edge: Edge::new(app.clone()), app, clock, folder }
+    }
+
+    /// Takes the database away, as a lost disk would.
+    pub fn lose_database(&self) {
+        std::fs::rename(self.folder.join("grantor.db"), self.folder.join("gone.db")).expect("a database");
+    }
+
+    /// Gives the database back.
+    pub fn find_database(&self) {
+        std::fs::rename(self.folder.join("gone.db"), self.folder.join("grantor.db")).expect("a database");
+    }
+
+    /// The moment that the world is at.
+    pub fn now(&self) -> Instant {
+        Instant::from_millis(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// Moves the clock on.
+    pub fn later(&self, seconds: i64) {
+        self.clock.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    pub async fn import(&self, realm: &str) {
+        let file: Map<String, Value> = serde_json::from_str(realm).expect("a realm file");
+        self.app.engine.import_realm(file, IfExists::Fail, self.now()).await.expect("an import");
+    }
+
+    /// A realm that is there.
+    pub async fn realm(&self, name: &str) -> Arc<grantor_flows::Realm> {
+        self.app.engine.realm(name, self.now()).await.expect("a store").expect("a realm")
+    }
+
+    /// Changes settings of a realm, as an administrator would.
+    pub async fn set(&self, realm: &str, settings: &[(&str, Value)]) {
+        let row = self.app.engine.store.realm(realm).await.expect("a store").expect("a realm");
+        let mut document: Map<String, Value> = serde_json::from_str(&row.document).expect("JSON");
+        document.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let text = serde_json::to_string(&document).expect("JSON");
+        let mut statements = vec![grantor_store::realms::update_document(&row.id, &text)];
+        statements.extend(grantor_store::realms::changed(&row.id));
+        self.app.engine.store.apply(statements).await.expect("a change");
+        self.app.engine.reload(realm, self.now()).await.expect("a reload");
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Shown {
+        let response = self.edge.handle(request).await;
+        Shown::of(response, self).await
+    }
+
+    pub async fn get(&self, path: &str) -> Shown {
+        self.send(request(Method::GET, path, &[], "")).await
+    }
+
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Shown {
+        self.send(request(Method::GET, path, headers, "")).await
+    }
+
+    /// A form, with further headers.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Shown {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
+        all.extend_from_slice(headers);
+        self.send(request(Method::POST, path, &all, &body)).await
+    }
+
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Shown {
+        self.post_with(path, &[], form).await
+    }
+
+    /// A token request to a realm.
+    pub async fn token(&self, realm: &str, form: &[(&str, &str)]) -> Shown {
+        self.post(&endpoint(realm, "token"), form).await
+    }
+}
+
+/// A protocol endpoint of a realm.
+pub fn endpoint(realm: &str, name: &str) -> String {
+    format!("/realms/{realm}/protocol/openid-connect/{name}")
+}
+
+/// Any request; the host is the loopback name unless a header says otherwise.
+pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+        request = request.header(header::HOST, "localhost");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::from(body.to_owned())).expect("a request")
+}
+
+/// `Authorization: Basic` of a client.
+pub fn basic(id: &str, secret: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
+}
