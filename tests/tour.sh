@@ -56,7 +56,7 @@ sed -i -e "s/127\.0\.0\.1:8080/${base#http://}/g" -e "s/127\.0\.0\.1:9000/${ops#
 # Commands that print an address of the server take it from the configuration, and what the tour writes goes with the server's folder.
 code=0
 (become env TMPDIR="$server_folder" GRANTOR_SERVER_LISTEN="${base#http://}" "$repository/tests/support/blocks.sh" "$blocks") || code=1
-[ "$code" -eq 0 ] || { printf '\nthe lines are those of README.md; the last lines of the server:\n'; show_server_log 20; }
+[ "$code" -eq 0 ] || { printf '\nthe lines are those of README.md; the last lines of the server:\n'; show_server_log 10; }
 stop_server || code=1
 [ "$code" -ne 0 ] || printf '\nthe tour: all %d blocks ran and printed what README.md says\n' "$count"
 exit "$code"

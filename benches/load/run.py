@@ -266,13 +266,13 @@ def main():
         return 3
     try:
         results = json.loads(options.source.read_text()) if options.source else measured(options)
-        print(report.tables(results))
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
         if options.plot:
             options.plot.write_text(report.chart(results))
         if options.write:
             report.write(results, options.write)
+        print(report.tables(results))
     except (Failed, OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
         say(f"error: {error}")
         return 1
