@@ -21,6 +21,7 @@ use grantor_flows::entropy::Entropy;
 use grantor_flows::fetch::{Boxed, Fetch};
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
+use grantor_flows::signatures::Signatures;
 use grantor_flows::token::{Seen, token};
 use grantor_flows::vault::Vault;
 use grantor_flows::{Call, Engine, Parameters, Realm};
@@ -98,8 +99,9 @@ async fn engine(folder: &Folder) -> Engine {
         store: Store::new(database),
         realms: Realms::new(),
         passwords: Passwords::new(1, 16),
-        vault,
+        vault: Arc::new(vault),
         entropy,
+        signatures: Signatures::default(),
         decisions: Decisions::default(),
         fetch: Arc::new(Nowhere),
     };

@@ -7,7 +7,7 @@ use grantor_store::{Store, StoreError};
 
 use crate::engine::Call;
 
-/// So many wait at most; the oldest are dropped first.
+/// So many wait at most; a flood beyond that leaves no trace.
 const WAITING: usize = 4_096;
 
 /// The queue.
@@ -30,6 +30,10 @@ pub struct About {
 }
 
 impl Decisions {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Decision>> {
+        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Puts a refusal into the queue.
     pub fn note(&self, id: &str, call: &Call<'_>, about: &About, refused: &Refused) {
         let error = refused.error();
@@ -46,20 +50,29 @@ impl Decisions {
             reason: error.reason.clone(),
             checks: refused.checks().to_vec(),
         };
-        let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if waiting.len() >= WAITING {
-            waiting.remove(0);
+        let mut waiting = self.lock();
+        if waiting.len() < WAITING {
+            waiting.push(decision);
         }
-        waiting.push(decision);
     }
 
     /// Writes what waits. The server calls this a few times a second and once at the end.
     ///
     /// # Errors
-    /// When the database cannot be written; what waited is gone then.
+    /// When the database cannot be written; what waits goes on waiting then.
     pub async fn flush(&self, store: &Store) -> Result<(), StoreError> {
-        let taken = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        if taken.is_empty() { Ok(()) } else { store.keep_decisions(&taken).await }
+        let mut taken = std::mem::take(&mut *self.lock());
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let kept = store.keep_decisions(&taken).await;
+        if kept.is_err() {
+            let mut waiting = self.lock();
+            taken.append(&mut waiting);
+            taken.drain(..taken.len().saturating_sub(WAITING));
+            *waiting = taken;
+        }
+        kept
     }
 }
 

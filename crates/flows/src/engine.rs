@@ -11,6 +11,7 @@ use crate::entropy::Entropy;
 use crate::fetch::Fetch;
 use crate::passwords::Passwords;
 use crate::realms::Realms;
+use crate::signatures::Signatures;
 use crate::vault::Vault;
 
 /// What lives as long as the process.
@@ -22,9 +23,11 @@ pub struct Engine {
     /// The workers that hash passwords.
     pub passwords: Passwords,
     /// The master key.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// The dice.
     pub entropy: Entropy,
+    /// The signatures so far.
+    pub signatures: Signatures,
     /// Refusals on their way into the store.
     pub decisions: Decisions,
     /// The way to others.

@@ -158,5 +158,5 @@ async fn as_jwt(
     let signer = realm.keys.signer(algorithm).ok_or_else(|| Error::internal("the realm has no key to sign with"))?;
     let own = ["client_id", "username", "token_type", "active"];
     let claims = answer.iter().filter(|(name, _)| !own.contains(&name.as_str()));
-    sign(signer, &claims.map(|(name, value)| (name.clone(), value.clone())).collect(), false)
+    sign(engine, signer, &claims.map(|(name, value)| (name.clone(), value.clone())).collect(), false)
 }

@@ -20,6 +20,7 @@ pub mod passwords;
 pub mod realms;
 pub mod revoke;
 pub mod sessions;
+pub mod signatures;
 pub mod token;
 pub mod userinfo;
 pub mod vault;

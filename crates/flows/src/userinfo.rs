@@ -82,7 +82,7 @@ pub async fn userinfo(
         None => Ok(Userinfo::Claims(claims)),
         Some(algorithm) => {
             let realm = issue::with_key(engine, realm, algorithm, call.now).await.map_err(|error| trail.fail(error))?;
-            signed(call, &realm, &client, claims, algorithm).map_err(|error| trail.fail(error))
+            signed(engine, call, &realm, &client, claims, algorithm).map_err(|error| trail.fail(error))
         }
     }
 }
@@ -98,6 +98,7 @@ fn origin(call: &Call<'_>, client: &Client, seen: &mut Seen, trail: &mut Trail) 
 }
 
 fn signed(
+    engine: &Engine,
     call: &Call<'_>,
     realm: &Realm,
     client: &Client,
@@ -114,7 +115,7 @@ fn signed(
         }
     }
     all.insert("iss".to_owned(), Value::from(realm.issuer(call.base)));
-    sign(signer, &all, false).map(Userinfo::Signed)
+    sign(engine, signer, &all, false).map(Userinfo::Signed)
 }
 
 /// Whether a token carries only what it must: the letters of its `jti` say so.

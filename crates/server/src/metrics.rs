@@ -34,6 +34,11 @@ pub struct ByGrant {
     pub outcome: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByAlgorithm {
+    algorithm: &'static str,
+}
+
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
@@ -41,6 +46,7 @@ pub struct Metrics {
     requests: Family<ByRoute, Counter>,
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     tokens: Family<ByGrant, Counter>,
+    signatures: Family<ByAlgorithm, Gauge>,
     hashes_waiting: Gauge,
     hashes: Gauge,
     realms_loaded: Gauge,
@@ -59,11 +65,13 @@ impl Default for Metrics {
         let requests = Family::default();
         let seconds: Family<Route, Histogram, fn() -> Histogram> = Family::new_with_constructor(latencies);
         let tokens = Family::default();
+        let signatures = Family::default();
         let [hashes_waiting, hashes, realms_loaded, database_up, commits, batches] =
             std::array::from_fn(|_| Gauge::default());
         registry.register("http_requests", "Requests by route and status", Family::clone(&requests));
         registry.register("http_request_seconds", "Seconds until the answer", seconds.clone());
         registry.register("token_requests", "Token requests by grant and outcome", Family::clone(&tokens));
+        registry.register("signatures", "Tokens signed since the start, by algorithm", Family::clone(&signatures));
         registry.register("password_hashes_waiting", "Password hashes that wait for a worker", hashes_waiting.clone());
         registry.register("password_hashes_computed", "Password hashes computed since the start", hashes.clone());
         registry.register("realms_loaded", "Realms whose snapshot is in memory", realms_loaded.clone());
@@ -75,6 +83,7 @@ impl Default for Metrics {
             requests,
             seconds,
             tokens,
+            signatures,
             hashes_waiting,
             hashes,
             realms_loaded,
@@ -103,6 +112,9 @@ impl Metrics {
         let set = |gauge: &Gauge, value: u64| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
+        for (algorithm, count) in engine.signatures.counts().filter(|(_, count)| *count > 0) {
+            set(&self.signatures.get_or_create(&ByAlgorithm { algorithm: algorithm.name() }), count);
+        }
         set(&self.hashes_waiting, engine.passwords.waiting() as u64);
         set(&self.hashes, engine.passwords.hashed());
         set(&self.realms_loaded, engine.realms.len() as u64);

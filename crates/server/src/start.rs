@@ -10,6 +10,7 @@ use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
+use grantor_flows::signatures::Signatures;
 use grantor_flows::vault::Vault;
 use grantor_model::Instant;
 use grantor_store::{Store, StoreError, connect, migrate};
@@ -46,8 +47,9 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         store,
         realms: Realms::new(),
         passwords: Passwords::new(config.passwords.workers, config.passwords.queue),
-        vault,
+        vault: std::sync::Arc::new(vault),
         entropy,
+        signatures: Signatures::default(),
         decisions: Decisions::default(),
         fetch: std::sync::Arc::new(outbound),
     })

@@ -166,7 +166,6 @@ async fn what_the_database_rejects_is_refused_and_changes_nothing(db: Db) {
         Statement::new("NONSENSE", []),
         Statement::new("INSERT INTO nowhere (id) VALUES (1)", []),
         Statement::new("INSERT INTO t (id, n) VALUES ($1, $2)", args![1]),
-        child(Some(9), "no such parent"),
         child(None, "not null"),
         child(Some(1), "NUL \0 character"),
     ] {
@@ -174,6 +173,9 @@ async fn what_the_database_rejects_is_refused_and_changes_nothing(db: Db) {
         assert!(matches!(answer, Err(StoreError::Refused(_))), "{statement:?}: {answer:?}");
         assert_eq!(count(&db).await, 0);
     }
+    let orphan = db.write(vec![insert(1, 1), child(Some(9), "no such parent")]).await;
+    assert_eq!(orphan, Err(StoreError::Orphan));
+    assert_eq!(count(&db).await, 0);
     let nul = db.read(Statement::new("SELECT id FROM child WHERE word = $1", args!["\0"])).await;
     assert!(matches!(nul, Err(StoreError::Refused(_))), "{nul:?}");
     db.write(vec![insert(1, 1), child(Some(1), "fine")]).await.unwrap();

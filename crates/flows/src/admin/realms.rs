@@ -53,6 +53,9 @@ impl Engine {
         if name == MASTER {
             file.extend(master_parts()?);
         }
+        if self.store.realm(name).await?.is_some() {
+            return Err(AdminError::new(format!("there is a realm {name:?} already")));
+        }
         self.import_realm(file, IfExists::Fail, now).await
     }
 

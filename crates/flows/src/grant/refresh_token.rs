@@ -217,6 +217,9 @@ fn beginning(id: &str, token: &Known) -> ChainRow {
     ChainRow { id: id.to_owned(), used: String::new(), uses: 0, successors, revision: 0 }
 }
 
+/// Seconds within which an answer counts as lost when its request is sent again.
+const LOST_ANSWER: i64 = 60;
+
 enum Verdict {
     Next(ChainRow),
     Again((String, Instant)),
@@ -237,7 +240,8 @@ fn judge(realm: &Realm, chain: &ChainRow, jti: &str, fresh: &str, now: Instant) 
     if realm.switched_on("grantor.refresh.repeat.lost.answer")
         && let [only] = chain.successors.as_slice()
         && let Some((jti, seconds)) = only.split_once('@')
-        && let Ok(seconds) = seconds.parse()
+        && let Ok(seconds) = seconds.parse::<i64>()
+        && now.seconds() - seconds <= LOST_ANSWER
     {
         return Verdict::Again((jti.to_owned(), Instant::from_seconds(seconds)));
     }

@@ -181,7 +181,7 @@ impl<'a> Making<'a> {
         let signer = self.realm.keys.signer(INTERNAL);
         let signer = signer.ok_or_else(|| Error::internal("the realm has no key for refresh tokens"))?;
         let seconds = expiries.refresh.map_or(0, |expiry| expiry - self.call.now.seconds());
-        Ok(Some((sign(signer, &claims, false)?, seconds)))
+        Ok(Some((sign(self.engine, signer, &claims, false)?, seconds)))
     }
 
     /// `exp`, `iat`, `jti`, `iss`.

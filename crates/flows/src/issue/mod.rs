@@ -14,7 +14,7 @@ pub use template::Templates;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use grantor_model::jose::{Algorithm, at_hash, sign_with_header};
+use grantor_model::jose::{Algorithm, at_hash};
 use grantor_model::mapper::Target;
 use grantor_model::{Error, Instant};
 use serde_json::{Map, Value};
@@ -72,7 +72,8 @@ fn mint(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -> R
     let expires = Expiries::of(call, realm, granted);
     let access = making.access(expires.access)?;
     let mut body = Map::new();
-    let access_token = sign(making.signer("access.token.signed.response.alg")?, &access.claims, making.is_at_jwt())?;
+    let access_token =
+        sign(engine, making.signer("access.token.signed.response.alg")?, &access.claims, making.is_at_jwt())?;
     let mut scope = granted.scopes.visible();
     // Keycloak names the offline scope in the answer of each refresh, also of one that asked for less.
     if making.is_offline() && !granted.scopes.offline() {
@@ -89,7 +90,7 @@ fn mint(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -> R
     if granted.scopes.openid {
         let signer = making.signer("id.token.signed.response.alg")?;
         let hash = at_hash(signer.key.algorithm(), &access_token);
-        let id_token = sign(signer, &making.id_token(expires.access, &access, &hash)?, false)?;
+        let id_token = sign(engine, signer, &making.id_token(expires.access, &access, &hash)?, false)?;
         body.insert("id_token".to_owned(), Value::from(claims::encrypted_if_wanted(&granted.client, id_token)?));
     }
     body.insert("not-before-policy".to_owned(), Value::from(not_before(realm, granted)));
@@ -133,11 +134,14 @@ impl Expiries {
     }
 }
 
-pub(crate) fn sign(signer: &Signer, claims: &Map<String, Value>, at_jwt: bool) -> Result<String, Error> {
+pub(crate) fn sign(
+    engine: &Engine,
+    signer: &Signer,
+    claims: &Map<String, Value>,
+    at_jwt: bool,
+) -> Result<String, Error> {
     let payload = serde_json::to_vec(claims).map_err(|error| Error::internal(error.to_string()))?;
-    let header = if at_jwt { &signer.access_header } else { &signer.header };
-    sign_with_header(header, &payload, &signer.key)
-        .map_err(|error| Error::internal(format!("a key cannot sign: {error}")))
+    engine.signatures.sign(signer, &payload, at_jwt)
 }
 
 fn token_type(client: &Client) -> &'static str {
@@ -179,9 +183,13 @@ pub(crate) async fn with_key(
     algorithm: Algorithm,
     now: Instant,
 ) -> Result<Arc<Realm>, Error> {
-    if realm.keys.signer(algorithm).is_some() {
-        return Ok(realm.clone());
+    let mut realm = realm.clone();
+    if realm.keys.lacks_signature() {
+        realm = engine.with_standard_keys(&realm, false, now).await?;
     }
-    let reloaded = engine.add_fallback_key(realm, algorithm, now).await?;
+    if realm.keys.signer(algorithm).is_some() {
+        return Ok(realm);
+    }
+    let reloaded = engine.add_fallback_key(&realm, algorithm, now).await?;
     reloaded.ok_or_else(|| Error::internal("the realm went away"))
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use grantor_model::Error;
-use grantor_model::jose::sign_with_header;
 use grantor_model::mapper::Target;
 use serde_json::{Map, Value};
 
@@ -65,9 +64,8 @@ pub(super) fn transient(
         template.prefix,
         template.claims
     );
-    let header = if super::claims::is_at_jwt(&granted.client) { &signer.access_header } else { &signer.header };
-    let token = sign_with_header(header, payload.as_bytes(), &signer.key)
-        .map_err(|error| Error::internal(format!("a key cannot sign: {error}")))?;
+    let at_jwt = super::claims::is_at_jwt(&granted.client);
+    let token = engine.signatures.sign(signer, payload.as_bytes(), at_jwt)?;
     let mut body = String::with_capacity(token.len() + template.answer.len() + 20);
     body.push_str("{\"access_token\":\"");
     body.push_str(&token);

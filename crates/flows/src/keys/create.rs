@@ -34,17 +34,12 @@ pub fn sealed_row(vault: &Vault, realm_id: &str, id: String, component: &Compone
     Ok(KeyRow { id, realm_id: realm_id.to_owned(), material, published_until: None })
 }
 
-/// The keys of a new realm, as Keycloak makes them: RS256, RSA-OAEP, HS512 and AES. The RSA keys are made on threads
-/// of their own: a key takes as long as five thousand tokens.
+/// The keys of a new realm that cost nothing to make: HS512 and AES. The RSA keys follow when somebody needs them
+/// ([`Engine::with_standard_keys`]): one takes as long as three hundred signatures.
 ///
 /// # Errors
 /// When a key cannot be made.
-pub async fn standard(realm: &str, now: Instant, kids: [String; 2]) -> Result<Vec<ComponentDocument>, Error> {
-    let rsa = |provider: &'static str, algorithm: &'static str| {
-        let realm = realm.to_owned();
-        tokio::task::spawn_blocking(move || rsa_component(&realm, now, provider, algorithm, "100"))
-    };
-    let (signing, encrypting) = (rsa("rsa-generated", "RS256"), rsa("rsa-enc-generated", "RSA-OAEP"));
+pub(crate) fn quick(kids: [String; 2]) -> Result<Vec<ComponentDocument>, Error> {
     let [hmac_kid, aes_kid] = kids;
     let hmac = hmac_component("hmac-generated-hs512", Algorithm::HS512, hmac_kid, "100")?;
     let aes = ComponentDocument {
@@ -57,10 +52,7 @@ pub async fn standard(realm: &str, now: Instant, kids: [String; 2]) -> Result<Ve
         ]),
         ..ComponentDocument::default()
     };
-    let joined = |result: Result<Result<_, Error>, tokio::task::JoinError>| {
-        result.map_err(|error| Error::internal(error.to_string()))?
-    };
-    Ok(vec![joined(signing.await)?, joined(encrypting.await)?, hmac, aes])
+    Ok(vec![hmac, aes])
 }
 
 /// A new key for an algorithm.
@@ -94,7 +86,19 @@ fn rsa_component(
     algorithm: &str,
     priority: &str,
 ) -> Result<ComponentDocument, Error> {
-    let private = STANDARD.encode(generate_rsa(2048).map_err(unmade)?);
+    rsa_component_of(&generate_rsa(2048).map_err(unmade)?, realm, now, provider, algorithm, priority)
+}
+
+/// The component of an RSA key, with a certificate.
+pub(super) fn rsa_component_of(
+    der: &[u8],
+    realm: &str,
+    now: Instant,
+    provider: &str,
+    algorithm: &str,
+    priority: &str,
+) -> Result<ComponentDocument, Error> {
+    let private = STANDARD.encode(der);
     let certificate = certificate(realm, now, &private)?;
     Ok(ComponentDocument {
         name: Some(provider.to_owned()),
@@ -191,7 +195,7 @@ fn config<const N: usize>(settings: [(&str, String); N]) -> BTreeMap<String, Vec
     settings.into_iter().map(|(name, value)| (name.to_owned(), vec![value])).collect()
 }
 
-fn unmade(error: JoseError) -> Error {
+pub(super) fn unmade(error: JoseError) -> Error {
     Error::internal(format!("a key cannot be made: {error}"))
 }
 

@@ -7,10 +7,12 @@
 mod component;
 mod create;
 mod rotate;
+mod standard;
 
 pub use component::{KeyUse, RealmKey, Signer};
 pub(crate) use create::complete;
-pub use create::{generated, sealed_row, standard};
+pub(crate) use create::quick;
+pub use create::{generated, sealed_row};
 pub use rotate::Rotated;
 
 use grantor_model::jose::{Algorithm, Jwk, VerifyingKey};

@@ -34,6 +34,8 @@ pub struct Realms {
     entries: ArcSwap<HashMap<String, Arc<Entry>>>,
     /// Held while loading, so that a crowd at a cold realm loads it once.
     loading: Mutex<()>,
+    /// Held while the keys of a new realm are made.
+    pub(crate) making_keys: Mutex<()>,
     change: AtomicI64,
     lost: AtomicBool,
 }

@@ -25,8 +25,12 @@ pub(crate) async fn run(command: AdminCommand, output: &Output) -> Result<(), Cl
     let link = local.engine.administrator_link(local.now).await?;
     let base = match (&config.server.public_url, config.server.listen.address()) {
         (Some(url), _) => url.as_str().to_owned(),
+        (None, Some(address)) if config.tls_files().is_some() => format!("https://{address}"),
         (None, Some(address)) => format!("http://{address}"),
         (None, None) => String::new(),
     };
+    if config.server.public_url.is_none() {
+        output.note("if the server listens elsewhere, put its address in front of /first-administrator/");
+    }
     output.fields(&[("link", format!("{base}/first-administrator/{link}").as_str()), ("works", "once, for an hour")])
 }

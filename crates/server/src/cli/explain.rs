@@ -64,6 +64,7 @@ fn told(decision: &Decision, output: &Output) -> String {
                     actual.as_deref().unwrap_or("nothing")
                 ));
             }
+            (None, Some(actual)) if actual.is_empty() => {}
             (None, Some(actual)) => text.push_str(&format!(": {actual}")),
             (None, None) => {}
         }

@@ -36,7 +36,7 @@ pub(crate) async fn run(command: KeyCommand, output: &Output) -> Result<(), CliE
     match command {
         KeyCommand::List { realm, place } => {
             let local = place.open().await?;
-            let realm = local.realm(&realm).await?;
+            let realm = local.engine.with_standard_keys(&local.realm(&realm).await?, true, local.now).await?;
             let rows: Vec<Vec<String>> = realm
                 .keys
                 .iter()
@@ -58,7 +58,7 @@ pub(crate) async fn run(command: KeyCommand, output: &Output) -> Result<(), CliE
                     .with_hint(format!("known: {}", names.join(", "))));
             };
             let local = place.open().await?;
-            let realm = local.realm(&realm).await?;
+            let realm = local.engine.with_standard_keys(&local.realm(&realm).await?, true, local.now).await?;
             let rotated = local.engine.rotate_key(&realm, known, local.now).await;
             let rotated = rotated.map_err(|error| CliError::new(error.to_string()))?;
             local.settle().await;

@@ -78,6 +78,6 @@ pub(crate) async fn key_set(args: &JwtArgs) -> Result<Option<JwkSet>, CliError> 
     let (Some(realm), JwtCommand::Verify(verify)) = (args.local_realm(), &args.command) else { return Ok(None) };
     let place = Where { data: verify.data.clone(), config: verify.config.clone(), ..Where::default() };
     let local = place.open().await?;
-    let realm = local.realm(realm).await?;
+    let realm = local.engine.with_standard_keys(&local.realm(realm).await?, true, local.now).await?;
     Ok(Some(JwkSet { keys: realm.keys.published(local.now).cloned().collect() }))
 }

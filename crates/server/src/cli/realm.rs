@@ -33,7 +33,8 @@ pub(crate) enum RealmCommand {
   grantor realm import *.json --if-exists overwrite
 
 Files of one realm (acme-realm.json, acme-users-0.json, …) are read together. Password hashes, client secrets and
-signing keys come along, so that nobody signs in again and no token given out before stops working.")]
+signing keys come along: nobody needs a new password, and access tokens given out before verify until they expire. Sessions
+do not come along: refresh tokens of before are refused.")]
     Import {
         /// Files, or folders with files
         #[arg(required = true, value_name = "FILE")]
@@ -72,7 +73,7 @@ pub(crate) async fn run(command: RealmCommand, output: &Output) -> Result<(), Cl
             let local = place.open_or_make().await?;
             let report = local.engine.add_realm(&name, local.now).await?;
             local.settle().await;
-            output.show(&report, || format!("realm {name} is there"))
+            output.show(&report, || format!("added realm {name}"))
         }
         RealmCommand::List { place } => {
             let local = place.open().await?;

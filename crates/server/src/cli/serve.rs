@@ -3,11 +3,13 @@
 mod banner;
 mod first;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use grantor_flows::admin::bootstrap::{DEMO, MASTER};
 use grantor_model::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,6 +61,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
         Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default(), clock: Clock::default() });
     app.engine.refresh_realms(now).await.map_err(|error| CliError::new(error.to_string()))?;
     banner::print(&config, &listeners.issuer_url(&config), first.as_ref(), administrator.as_deref());
+    if first.is_some() {
+        tokio::spawn(warm_up(app.clone(), now));
+    }
     let (stop, stopping) = watch::channel(false);
     let mut running = JoinSet::new();
     listeners.serve(&app, &stopping, &mut running);
@@ -69,6 +74,19 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
     while running.join_next().await.is_some() {}
     let _ = chores.await;
     Ok(())
+}
+
+/// Makes the keys of the first realms while nobody asks yet.
+async fn warm_up(app: Shared, now: Instant) {
+    for name in [DEMO, MASTER] {
+        let made = match app.engine.realm(name, now).await {
+            Ok(Some(realm)) => app.engine.with_standard_keys(&realm, false, now).await.map(drop),
+            other => other.map(drop),
+        };
+        if let Err(error) = made {
+            tracing::warn!(realm = name, %error, "keys could not be made ahead of time");
+        }
+    }
 }
 
 /// The sockets, opened before anything else, so that a taken port is told at once.
@@ -192,7 +210,10 @@ fn logging(config: &Config) {
     use tracing_subscriber::EnvFilter;
     let level = config.log.level.as_str();
     let filter = EnvFilter::try_from_env("GRANTOR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A logger that is set already belongs to a test.
     let _ = match config.log.format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),

@@ -303,7 +303,9 @@ A key that does not exist or a value of the wrong type stops the start and says 
 `grantor config check` does the same without starting; `grantor config show` prints what is in force and where each value came from.
 
 Not part of the file, because they are not settings: `GRANTOR_BOOTSTRAP_ADMIN_USERNAME`, `GRANTOR_BOOTSTRAP_ADMIN_PASSWORD` and
-`GRANTOR_BOOTSTRAP_ADMIN_PASSWORD_FILE` make the first administrator; `GRANTOR_LOG` sets the log level by part of the program
+`GRANTOR_BOOTSTRAP_ADMIN_PASSWORD_FILE` make the first administrator, as Keycloak's `KC_BOOTSTRAP_ADMIN_USERNAME`,
+`KC_BOOTSTRAP_ADMIN_PASSWORD`, `KEYCLOAK_ADMIN` and `KEYCLOAK_ADMIN_PASSWORD` do; `GRANTOR_CLIENT_SECRET`, `GRANTOR_PASSWORD` and
+`GRANTOR_REFRESH_TOKEN` give a command its secret; `GRANTOR_LOG` sets the log level by part of the program
 (`info,hyper=debug`) for one run.
 ";
 

@@ -8,7 +8,8 @@ use axum::extract::{FromRequest, Request};
 use grantor_flows::decisions::About;
 use grantor_flows::token::Seen;
 use grantor_flows::{Call, Parameters, Realm};
-use grantor_model::{Code, Error, Kind, Refused};
+use grantor_model::{Code, Error, Kind, Refused, Trail};
+use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, ORIGIN};
 use http::request::Parts;
 use sync_wrapper::SyncWrapper;
@@ -59,19 +60,24 @@ impl Inbound {
         percent_decoded(segment)
     }
 
-    /// The realm that the path names.
+    /// The realm that the path names. Without one, whoever posted is told and the refusal kept.
     pub(crate) async fn realm(&self, app: &App) -> Result<Arc<Realm>, Answer> {
-        match app.engine.realm(&self.segment(1), self.context.now).await {
-            Ok(Some(realm)) => Ok(realm),
-            Ok(None) => {
-                let unknown = Error::bare(Kind::NotFound, Code::UnknownRealm);
-                Err(error::json(&unknown).with_standard_headers())
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a realm cannot be read");
-                Err(error::json(&error).with_standard_headers())
-            }
+        let name = self.segment(1);
+        let error = match app.engine.realm(&name, self.context.now).await {
+            Ok(Some(realm)) => return Ok(realm),
+            Ok(None) => Error::bare(Kind::NotFound, Code::UnknownRealm),
+            Err(error) => error,
+        };
+        let answer = error::json(&error).with_standard_headers();
+        if self.parts.method != Method::POST {
+            return Err(answer);
         }
+        let about = About { realm: name.clone(), endpoint: "realm", ..About::default() };
+        let refused = match error.kind {
+            Kind::NotFound => Trail::new().refuse("realm", "a realm of this server", &name, error),
+            _ => Trail::new().fail(error),
+        };
+        Err(self.refusal(app, &about, &refused, answer))
     }
 
     /// Takes the body and reads the parameters in it.

@@ -79,8 +79,20 @@ fn described(inbound: &Inbound, realm: &Arc<Realm>) -> Answer {
         .of_realm(realm)
 }
 
+/// The realm with all that is published of it: a new realm's keys are made when somebody asks.
+async fn with_keys(app: &Shared, inbound: &Inbound, realm: Arc<Realm>) -> Result<Arc<Realm>, Answer> {
+    app.engine.with_standard_keys(&realm, true, inbound.context.now).await.map_err(|error| {
+        tracing::error!(request = %inbound.context.request_id, %error, "a realm's keys cannot be made");
+        crate::http::error::json(&error).of_realm(&realm)
+    })
+}
+
 pub(crate) async fn keys(State(app): State<Shared>, inbound: Inbound) -> Answer {
     let realm = match inbound.realm(&app).await {
+        Ok(realm) => realm,
+        Err(answer) => return answer,
+    };
+    let realm = match with_keys(&app, &inbound, realm).await {
         Ok(realm) => realm,
         Err(answer) => return answer,
     };
@@ -91,6 +103,10 @@ pub(crate) async fn keys(State(app): State<Shared>, inbound: Inbound) -> Answer 
 
 pub(crate) async fn realm(State(app): State<Shared>, inbound: Inbound) -> Answer {
     let realm = match inbound.realm(&app).await {
+        Ok(realm) => realm,
+        Err(answer) => return answer,
+    };
+    let realm = match with_keys(&app, &inbound, realm).await {
         Ok(realm) => realm,
         Err(answer) => return answer,
     };

@@ -65,7 +65,7 @@ async fn a_rotated_key_signs_and_the_old_one_verifies_until_its_tokens_are_dead(
     let old = kid(&world.token("kaizten", &form).await.expect(200).text("access_token"));
     let realm = world.realm("kaizten").await;
     let rotated = world.app.engine.rotate_key(&realm, Algorithm::RS256, world.now()).await.unwrap();
-    assert_eq!(rotated.retired, [old.clone()]);
+    assert_eq!(rotated.retired, std::slice::from_ref(&old));
     let new = kid(&world.token("kaizten", &form).await.expect(200).text("access_token"));
     assert_eq!(new, rotated.kid);
     assert_ne!(new, old);

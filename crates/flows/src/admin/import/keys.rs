@@ -20,7 +20,7 @@ impl Importing<'_> {
         let entropy = &self.engine.entropy;
         let components = if usable.is_empty() {
             let kids = [entropy.uuid(self.now)?, entropy.uuid(self.now)?];
-            keys::standard(&self.realm, self.now, kids).await?
+            keys::quick(kids)?
         } else {
             usable
         };

@@ -9,7 +9,9 @@ use crate::config::Config;
 /// Prints the tree, the administrator's link and, at the first start, a `curl` line that returns a token.
 pub(super) fn print(config: &Config, url: &str, first: Option<&FirstStart>, administrator: Option<&str>) {
     let mut lines = vec![format!("Grantor {}", env!("CARGO_PKG_VERSION"))];
-    let realm = format!("{url}/realms/{DEMO}");
+    // What is printed can be used as it is where there is a realm to show it with.
+    let realm = format!("{url}/realms/{}", if first.is_some() { DEMO } else { "{realm}" });
+    let scheme = if config.tls_files().is_some() { "https" } else { "http" };
     if !url.is_empty() {
         lines.push(format!("├─ issuer         {url}/realms/{{realm}}"));
         lines.push(format!("│  ├─ token       {realm}/protocol/openid-connect/token"));
@@ -19,7 +21,7 @@ pub(super) fn print(config: &Config, url: &str, first: Option<&FirstStart>, admi
         lines.push(format!("├─ health         http://{address}/health"));
     }
     if let Some(address) = config.server.gateway_listen.address() {
-        lines.push(format!("├─ gateway        http://{address} (no route yet: everything is refused)"));
+        lines.push(format!("├─ gateway        {scheme}://{address} (no route yet: everything is refused)"));
     }
     lines.push(format!("├─ data           {} ({})", config.server.data.display(), config.database_url()));
     let file = config.file().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
