@@ -56,10 +56,11 @@ impl Entropy {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn hex<const N: usize>(&self) -> Result<String, Error> {
-        use std::fmt::Write as _;
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
         let mut text = String::with_capacity(2 * N);
         for byte in self.bytes::<N>()? {
-            let _ = write!(text, "{byte:02x}");
+            text.push(digit(byte >> 4));
+            text.push(digit(byte & 15));
         }
         Ok(text)
     }

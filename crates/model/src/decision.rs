@@ -151,6 +151,9 @@ pub struct Decision {
 /// Values of a request are kept short: a decision must not become a store of what callers send.
 fn shortened(value: &str) -> String {
     const LONGEST: usize = 200;
+    if value.len() <= LONGEST && !value.bytes().any(|byte| byte.is_ascii_control()) && value.is_ascii() {
+        return value.to_owned();
+    }
     let mut text: String = value.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if value.chars().nth(LONGEST).is_some() {
         text.push('…');
