@@ -88,6 +88,7 @@ CREATE TABLE users (
     service_client TEXT,
     not_before BIGINT NOT NULL,
     document TEXT NOT NULL,
+    kept BYTEA,
     UNIQUE (realm_id, username)
 );
 

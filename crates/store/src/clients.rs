@@ -64,18 +64,16 @@ pub fn insert(client: &ClientRow) -> Statement {
     )
 }
 
-/// Replaces a client's secret and document.
-pub fn update(client: &ClientRow) -> Statement {
-    Statement::new(
-        "UPDATE clients SET client_id = $2, secret = $3, document = $4 WHERE id = $1",
-        [
-            client.id.as_str().into(),
-            client.client_id.as_str().into(),
-            client.secret.clone().into(),
-            client.document.as_str().into(),
-        ],
-    )
-    .must_touch(1)
+/// Replaces a client's document, if it is still the one of `read`.
+pub fn update_document(read: &ClientRow, document: &str) -> Statement {
+    let sql = "UPDATE clients SET document = $3 WHERE id = $1 AND document = $2";
+    Statement::new(sql, [read.id.as_str().into(), read.document.as_str().into(), document.into()]).must_touch(1)
+}
+
+/// Replaces a client's sealed secrets, if they are still those of `read`.
+pub fn update_secret(read: &ClientRow, secret: Option<Vec<u8>>) -> Statement {
+    let sql = "UPDATE clients SET secret = $3 WHERE id = $1 AND secret IS NOT DISTINCT FROM $2";
+    Statement::new(sql, [read.id.as_str().into(), read.secret.clone().into(), secret.into()]).must_touch(1)
 }
 
 /// Adds a client scope.

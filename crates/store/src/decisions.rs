@@ -6,7 +6,7 @@ use crate::Store;
 use crate::database::{Statement, StoreError};
 
 /// At most so many are kept, however many are refused within the hours.
-const KEPT: i64 = 100_000;
+const KEPT: i64 = 20_000;
 
 impl Store {
     /// Keeps refusals. The oldest beyond the limit go.

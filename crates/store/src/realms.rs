@@ -10,7 +10,7 @@ pub struct RealmRow {
     pub id: String,
     /// The name in URLs.
     pub name: String,
-    /// Raised by every change of anything in the realm's snapshot.
+    /// The number of the newest change of anything in the realm's snapshot.
     pub version: i64,
     /// `RealmDocument` as JSON.
     pub document: String,
@@ -28,14 +28,13 @@ fn row(row: &Row) -> Result<RealmRow, StoreError> {
     })
 }
 
-/// Adds a realm.
+/// Adds a realm. Its version stands for nothing until [`changed`], in the same batch, gives it one.
 pub fn insert(realm: &RealmRow) -> Statement {
     Statement::new(
-        "INSERT INTO realms (id, name, version, document, kept) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO realms (id, name, version, document, kept) VALUES ($1, $2, 0, $3, $4)",
         [
             realm.id.as_str().into(),
             realm.name.as_str().into(),
-            realm.version.into(),
             realm.document.as_str().into(),
             realm.kept.clone().into(),
         ],
@@ -52,13 +51,15 @@ pub fn delete(id: &str) -> Statement {
     Statement::new("DELETE FROM realms WHERE id = $1", [id.into()]).must_touch(1)
 }
 
-/// Raises the realm's version: belongs into every batch that changes what a snapshot holds.
+/// Gives the realm a version that no realm had before: belongs at the end of every batch that changes what a snapshot
+/// holds. A realm that replaces another one of its name is newer than that, whatever happened meanwhile.
 pub fn changed(id: &str) -> [Statement; 2] {
-    [Statement::new("UPDATE realms SET version = version + 1 WHERE id = $1", [id.into()]), announced()]
+    let sql = "UPDATE realms SET version = (SELECT number FROM changes WHERE one = 1) WHERE id = $1";
+    [announced(), Statement::new(sql, [id.into()])]
 }
 
 /// Tells the nodes that some realm changed, came or went.
-pub fn announced() -> Statement {
+fn announced() -> Statement {
     Statement::new("UPDATE changes SET number = number + 1 WHERE one = 1", [])
 }
 
@@ -81,12 +82,12 @@ impl Store {
         self.all(Statement::new(sql, []), |row| Ok((row.text(0)?.to_owned(), row.int(1)?))).await
     }
 
-    /// The version of one realm, to see whether it changed while its parts were read.
+    /// The version of the realm of a name; `None` when there is none.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn realm_version(&self, id: &str) -> Result<Option<i64>, StoreError> {
-        self.one(Statement::new("SELECT version FROM realms WHERE id = $1", [id.into()]), |row| row.int(0)).await
+    pub async fn realm_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        self.one(Statement::new("SELECT version FROM realms WHERE name = $1", [name.into()]), |row| row.int(0)).await
     }
 
     /// The number of the newest change.

@@ -35,6 +35,14 @@ impl Store {
         self.write(statements).await.map(drop)
     }
 
+    /// Like [`apply`](Store::apply) for as many statements as a whole realm takes: without the time limit of requests.
+    ///
+    /// # Errors
+    /// As [`apply`](Store::apply).
+    pub async fn apply_unhurried(&self, statements: Vec<Statement>) -> Result<(), StoreError> {
+        self.database.alter(statements).await.map(drop)
+    }
+
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         self.database.read(statement).await
     }

@@ -111,6 +111,11 @@ pub fn insert(user: &UserRow) -> Vec<Statement> {
     statements
 }
 
+/// Keeps, sealed, what came with a user and is not understood yet.
+pub fn keep(user_id: &str, kept: Vec<u8>) -> Statement {
+    Statement::new("UPDATE users SET kept = $2 WHERE id = $1", [user_id.into(), kept.into()]).must_touch(1)
+}
+
 /// Gives a role to a user.
 pub fn insert_role(user_id: &str, role_id: &str) -> Statement {
     Statement::new(
@@ -120,12 +125,8 @@ pub fn insert_role(user_id: &str, role_id: &str) -> Statement {
 }
 
 /// Lets a user sign in, or not.
-pub fn set_enabled(id: &str, enabled: bool, document: &str) -> Statement {
-    Statement::new(
-        "UPDATE users SET enabled = $2, document = $3 WHERE id = $1",
-        [id.into(), enabled.into(), document.into()],
-    )
-    .must_touch(1)
+pub fn set_enabled(id: &str, enabled: bool) -> Statement {
+    Statement::new("UPDATE users SET enabled = $2 WHERE id = $1", [id.into(), enabled.into()]).must_touch(1)
 }
 
 /// Adds a credential.
@@ -217,6 +218,16 @@ impl Store {
         let sql = "SELECT u.id FROM users u JOIN user_roles r ON r.user_id = u.id \
                    WHERE u.realm_id = $1 AND r.role_id = $2 AND u.enabled LIMIT 1";
         Ok(!self.read(Statement::new(sql, [realm_id.into(), role_id.into()])).await?.is_empty())
+    }
+
+    /// Whether a user that may sign in is in a group.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn has_user_in_group(&self, realm_id: &str, group_id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT u.id FROM users u JOIN user_groups g ON g.user_id = u.id \
+                   WHERE u.realm_id = $1 AND g.group_id = $2 AND u.enabled LIMIT 1";
+        Ok(!self.read(Statement::new(sql, [realm_id.into(), group_id.into()])).await?.is_empty())
     }
 
     /// A user's credentials in their order.

@@ -6,14 +6,18 @@ use grantor_model::realm::ClientDocument;
 use grantor_model::{Error, Instant};
 use grantor_store::clients::{self as table, ClientRow};
 use grantor_store::users as user_table;
-use grantor_store::{StoreError, realms as realm_table};
+use grantor_store::{Statement, StoreError, realms as realm_table};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{AdminError, json};
 use crate::engine::Engine;
 use crate::realms::Realm;
 use crate::vault::Vault;
+
+/// The client scope whose mappers say which client a service account belongs to.
+pub(crate) const SERVICE_ACCOUNT: &str = "service_account";
 
 /// What a masked export writes instead of a secret.
 pub const MASK: &str = "**********";
@@ -27,6 +31,9 @@ pub struct ClientSecrets {
     /// Attributes that hold secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Option<String>>,
+    /// What is not understood yet: it may hold secrets.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub kept: Map<String, Value>,
 }
 
 impl std::fmt::Debug for ClientSecrets {
@@ -51,7 +58,7 @@ impl ClientSecrets {
     }
 
     fn seal(&self, vault: &Vault, id: &str) -> Result<Option<Vec<u8>>, Error> {
-        if self.secret.is_none() && self.attributes.is_empty() {
+        if self.secret.is_none() && self.attributes.is_empty() && self.kept.is_empty() {
             return Ok(None);
         }
         let clear = Zeroizing::new(serde_json::to_vec(self).map_err(|error| Error::internal(error.to_string()))?);
@@ -63,7 +70,7 @@ impl ClientSecrets {
         let secret = document.secret.take().filter(|secret| !secret.is_empty() && secret != MASK);
         let names: Vec<String> = document.attributes.keys().filter(|name| is_secret(name)).cloned().collect();
         let attributes = names.into_iter().filter_map(|name| document.attributes.remove_entry(&name)).collect();
-        Self { secret, attributes }
+        Self { secret, attributes, kept: std::mem::take(&mut document.kept) }
     }
 }
 
@@ -126,8 +133,8 @@ impl Engine {
         let secret = if new.public { None } else { Some(self.entropy.secret::<32>()?) };
         let mut scopes = realm.settings.default_default_client_scopes.clone();
         scopes.retain(|name| realm.scopes.contains_key(name));
-        if new.service_account && realm.scopes.contains_key("service_account") {
-            scopes.push("service_account".to_owned());
+        if new.service_account && realm.scopes.contains_key(SERVICE_ACCOUNT) {
+            scopes.push(SERVICE_ACCOUNT.to_owned());
         }
         let document = ClientDocument {
             client_id: new.client_id.clone(),
@@ -191,14 +198,15 @@ impl Engine {
         client_id: &str,
         now: Instant,
     ) -> Result<String, AdminError> {
-        let (mut row, document, mut secrets) = self.stored_client(realm, client_id).await?;
-        if document.is_public() {
-            return Err(AdminError::new(format!("{client_id} is a public client: it has no secret")));
-        }
         let secret = self.entropy.secret::<32>()?;
-        secrets.secret = Some(secret.clone());
-        row.secret = secrets.seal(&self.vault, &row.id)?;
-        self.write_client(realm, &row, now).await?;
+        self.change_client(realm, client_id, now, |row, document, mut secrets| {
+            if document.is_public() {
+                return Err(AdminError::new(format!("{client_id} is a public client: it has no secret")));
+            }
+            secrets.secret = Some(secret.clone());
+            Ok(table::update_secret(row, secrets.seal(&self.vault, &row.id)?))
+        })
+        .await?;
         Ok(secret)
     }
 
@@ -213,17 +221,35 @@ impl Engine {
         on: bool,
         now: Instant,
     ) -> Result<(), AdminError> {
-        let (mut row, mut document, _) = self.stored_client(realm, client_id).await?;
-        document.enabled = on;
-        row.document = json(&document)?;
-        self.write_client(realm, &row, now).await
+        self.change_client(realm, client_id, now, |row, mut document, _| {
+            document.enabled = on;
+            Ok(table::update_document(row, &json(&document)?))
+        })
+        .await
     }
 
-    async fn write_client(&self, realm: &Realm, row: &ClientRow, now: Instant) -> Result<(), AdminError> {
-        let mut statements = vec![table::update(row)];
-        statements.extend(realm_table::changed(&realm.id));
-        self.store.apply(statements).await?;
-        self.reload(&realm.name, now).await?;
-        Ok(())
+    /// Changes a client as it is stored now; when somebody else was faster, as it is stored then.
+    async fn change_client(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        now: Instant,
+        change: impl Fn(&ClientRow, ClientDocument, ClientSecrets) -> Result<Statement, AdminError>,
+    ) -> Result<(), AdminError> {
+        const TRIES: usize = 10;
+        for _ in 0..TRIES {
+            let (row, document, secrets) = self.stored_client(realm, client_id).await?;
+            let mut statements = vec![change(&row, document, secrets)?];
+            statements.extend(realm_table::changed(&realm.id));
+            match self.store.apply(statements).await {
+                Err(StoreError::Guard { .. }) => {}
+                other => {
+                    other?;
+                    self.reload(&realm.name, now).await?;
+                    return Ok(());
+                }
+            }
+        }
+        Err(AdminError::new(format!("others keep changing client {client_id:?}")).hint("try again"))
     }
 }

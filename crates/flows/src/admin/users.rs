@@ -252,7 +252,7 @@ impl Engine {
     /// When there is no such user.
     pub async fn enable_user(&self, realm: &Realm, username: &str, on: bool, now: Instant) -> Result<(), AdminError> {
         let user = self.stored_user(realm, username).await?;
-        let mut statements = vec![table::set_enabled(&user.id, on, &user.document)];
+        let mut statements = vec![table::set_enabled(&user.id, on)];
         statements.extend(realm_table::changed(&realm.id));
         self.store.apply(statements).await?;
         self.reload(&realm.name, now).await?;

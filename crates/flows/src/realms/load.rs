@@ -13,7 +13,7 @@ use grantor_store::roles::GroupRow;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::snapshot::{Client, ClientScope, Group, Realm, Role};
+use super::snapshot::{Client, ClientScope, DEEPEST, Group, Realm, Role};
 use crate::admin::clients::ClientSecrets;
 use crate::engine::{Engine, store_error};
 use crate::keys::KeyRing;
@@ -26,12 +26,12 @@ pub(super) async fn realm(engine: &Engine, name: &str, now: Instant) -> Result<O
     const TRIES: usize = 10;
     for _ in 0..TRIES {
         let Some(row) = engine.store.realm(name).await.map_err(store_error)? else { return Ok(None) };
-        let (id, version) = (row.id.clone(), row.version);
+        let version = row.version;
         let realm = assemble(engine, row, now).await?;
-        match engine.store.realm_version(&id).await.map_err(store_error)? {
+        match engine.store.realm_number(name).await.map_err(store_error)? {
             Some(still) if still == version => return Ok(Some(realm)),
-            Some(_) => {}
-            None => return Ok(None),
+            // Changed, or replaced by another one of the same name.
+            Some(_) | None => {}
         }
     }
     Err(Error::unavailable(format!("realm {name} changes faster than it can be read")))
@@ -145,9 +145,8 @@ fn path(rows: &[GroupRow], positions: &HashMap<String, usize>, row: &GroupRow) -
     let above = |row: &GroupRow| rows.get(*positions.get(row.parent_id.as_ref()?)?);
     let mut names = Vec::new();
     let mut at = Some(row);
-    // Nested deeper than any real tree means that the rows form a ring.
     while let Some(row) = at
-        && names.len() < 100
+        && names.len() < DEEPEST
     {
         names.push(row.name.as_str());
         at = above(row);

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use grantor_model::{Error, Instant};
+use grantor_store::StoreError;
 use tokio::sync::Mutex;
 
 use crate::engine::{Engine, store_error};
@@ -62,11 +63,15 @@ impl Realms {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Puts a snapshot in its place, unless a newer one is there.
     fn insert(&self, realm: Arc<Realm>, now: Instant) {
         let entry = Arc::new(Entry { realm, used: AtomicI64::new(now.seconds()) });
         self.entries.rcu(|old| {
             let mut entries = HashMap::clone(old);
-            entries.insert(entry.realm.name.clone(), entry.clone());
+            match entries.get(&entry.realm.name) {
+                Some(there) if there.realm.version > entry.realm.version => {}
+                _ => drop(entries.insert(entry.realm.name.clone(), entry.clone())),
+            }
             entries
         });
     }
@@ -93,6 +98,10 @@ impl Engine {
             entry.used.store(now.seconds(), Ordering::Relaxed);
             return Ok(Some(entry.realm.clone()));
         }
+        // A name that leads nowhere keeps nobody waiting.
+        if self.store.realm_number(name).await.map_err(store_error)?.is_none() {
+            return Ok(None);
+        }
         let _one_at_a_time = self.realms.loading.lock().await;
         if let Some(entry) = self.realms.entries.load().get(name) {
             return Ok(Some(entry.realm.clone()));
@@ -105,31 +114,47 @@ impl Engine {
     /// # Errors
     /// When the database is lost, or a sealed value does not open.
     pub async fn reload(&self, name: &str, now: Instant) -> Result<Option<Arc<Realm>>, Error> {
-        let Some(realm) = load::realm(self, name, now).await? else {
-            self.realms.remove(name);
-            return Ok(None);
-        };
-        let realm = Arc::new(realm);
-        self.realms.insert(realm.clone(), now);
-        Ok(Some(realm))
+        const TRIES: usize = 10;
+        for _ in 0..TRIES {
+            let Some(realm) = load::realm(self, name, now).await? else {
+                self.realms.remove(name);
+                return Ok(None);
+            };
+            let realm = Arc::new(realm);
+            self.realms.insert(realm.clone(), now);
+            // From here on a look for changes finds the snapshot. What changed before that shows in the version.
+            if self.store.realm_number(name).await.map_err(store_error)? == Some(realm.version) {
+                return Ok(Some(realm));
+            }
+        }
+        self.realms.remove(name);
+        Err(Error::unavailable(format!("realm {name} changes faster than it can be read")))
     }
 
-    /// Loads what others changed since the last look, and drops what is not used.
+    /// Loads what others changed since the last look, and drops what is not used. A realm that cannot be loaded is
+    /// dropped as well: its next request tries again, and until that succeeds nothing is granted in it.
     ///
     /// # Errors
     /// When the database is lost; until a later look succeeds, [`Engine::realm`] refuses.
     pub async fn refresh_realms(&self, now: Instant) -> Result<(), Error> {
         // Reads of a file that was taken away go on for a while; the probe notices.
-        let number = match async { self.store.database().check().await.and(self.store.change_number().await) }.await {
-            Ok(number) => number,
+        let looked = async {
+            self.store.database().check().await?;
+            let number = self.store.change_number().await?;
+            if self.realms.change.load(Ordering::Relaxed) != number || self.realms.is_lost() {
+                self.reload_changed(now).await?;
+            }
+            Ok(number)
+        };
+        match looked.await {
+            Ok(number) => {
+                self.realms.change.store(number, Ordering::Relaxed);
+                self.realms.lost.store(false, Ordering::Relaxed);
+            }
             Err(error) => {
                 self.realms.lost.store(true, Ordering::Relaxed);
                 return Err(store_error(error));
             }
-        };
-        let was_lost = self.realms.lost.swap(false, Ordering::Relaxed);
-        if self.realms.change.swap(number, Ordering::Relaxed) != number || was_lost {
-            self.reload_changed(now).await?;
         }
         let entries = self.realms.entries.load_full();
         for (name, entry) in entries.iter() {
@@ -140,14 +165,18 @@ impl Engine {
         Ok(())
     }
 
-    async fn reload_changed(&self, now: Instant) -> Result<(), Error> {
-        let versions: HashMap<String, i64> =
-            self.store.realm_versions().await.map_err(store_error)?.into_iter().collect();
+    async fn reload_changed(&self, now: Instant) -> Result<(), StoreError> {
+        let versions: HashMap<String, i64> = self.store.realm_versions().await?.into_iter().collect();
         let entries = self.realms.entries.load_full();
         for (name, entry) in entries.iter() {
             match versions.get(name) {
                 Some(version) if *version == entry.realm.version => {}
-                Some(_) => drop(self.reload(name, now).await?),
+                Some(_) => {
+                    if let Err(error) = self.reload(name, now).await {
+                        tracing::error!(realm = name, %error, "a changed realm cannot be loaded: it refuses everything");
+                        self.realms.remove(name);
+                    }
+                }
                 None => self.realms.remove(name),
             }
         }

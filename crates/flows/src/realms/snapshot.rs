@@ -12,6 +12,9 @@ use grantor_store::users::UserRow;
 use crate::issue::Templates;
 use crate::keys::KeyRing;
 
+/// Groups nested deeper than any real tree form a ring.
+pub(super) const DEEPEST: usize = 100;
+
 /// A realm.
 #[derive(Debug)]
 pub struct Realm {
@@ -211,9 +214,15 @@ impl Realm {
         })
     }
 
+    /// The keys of all groups with their positions.
+    pub(crate) fn group_keys(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.group_positions.iter().map(|(key, position)| (key.as_str(), *position))
+    }
+
     /// A group and those above it.
     pub(crate) fn lineage(&self, group: usize) -> impl Iterator<Item = &Group> {
-        std::iter::successors(self.groups.get(group), |group| self.groups.get(group.parent?))
+        let up = std::iter::successors(self.groups.get(group), |group| self.groups.get(group.parent?));
+        up.take(DEEPEST)
     }
 
     /// A user as mappers see it.
@@ -245,7 +254,7 @@ impl Realm {
             let own = role.client.as_deref() == Some(client.client_id());
             let listed = || client.scope_roles.contains(position) || scopes.iter().any(|s| s.roles.contains(position));
             if full || own || listed() {
-                resolved.add(role.client.as_deref(), &role.name);
+                resolved.push(role.client.as_deref(), &role.name);
             }
         }
         resolved

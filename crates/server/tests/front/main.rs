@@ -16,6 +16,7 @@
 mod support;
 
 mod body;
+mod changes;
 mod client_authentication;
 mod decisions;
 mod documents;

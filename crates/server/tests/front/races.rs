@@ -76,3 +76,32 @@ async fn one_key_is_made_on_sqlite() {
 async fn one_key_is_made_on_postgres() {
     one_key_is_made(World::on_postgres(LAB).await).await;
 }
+
+/// A secret that was reported as new stays the client's secret, whoever switches the client on meanwhile.
+async fn no_rotation_is_undone(world: World) {
+    let world = Arc::new(world);
+    for _ in 0..16 {
+        let realm = world.realm("lab").await;
+        let (one, other) = (world.clone(), world.clone());
+        let (of_one, of_other) = (realm.clone(), realm);
+        let rotating =
+            tokio::spawn(async move { one.app.engine.rotate_client_secret(&of_one, "reader", one.now()).await });
+        let enabling =
+            tokio::spawn(async move { other.app.engine.enable_client(&of_other, "reader", true, other.now()).await });
+        let secret = rotating.await.unwrap().expect("rotated");
+        enabling.await.unwrap().expect("enabled");
+        let form = [("grant_type", "client_credentials"), ("client_id", "reader"), ("client_secret", secret.as_str())];
+        world.token("lab", &form).await.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_rotation_is_undone_on_sqlite() {
+    no_rotation_is_undone(World::with(LAB).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[cfg_attr(not(grantor_postgres), ignore = "needs PostgreSQL's programs (Debian: postgresql)")]
+async fn no_rotation_is_undone_on_postgres() {
+    no_rotation_is_undone(World::on_postgres(LAB).await).await;
+}

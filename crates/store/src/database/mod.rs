@@ -84,7 +84,7 @@ pub trait Database: Send + Sync + 'static {
     /// none, unless it says `RETURNING`.
     fn write(&self, batch: Vec<Statement>) -> BoxFuture<'_, Result<Vec<Vec<Row>>, StoreError>>;
 
-    /// Like [`write`](Database::write) for changes of the schema, which may take as long as they need.
+    /// Like [`write`](Database::write) for changes of the schema and whole realms, which may take as long as they need.
     fn alter(&self, batch: Vec<Statement>) -> BoxFuture<'_, Result<Vec<Vec<Row>>, StoreError>> {
         self.write(batch)
     }

@@ -50,8 +50,7 @@ impl Database for Sqlite {
 
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            // An empty batch goes all the way (the thread lives, the file is in its place, the lock is to be
-            // had) and writes nothing.
+            // An empty batch goes all the way (the thread lives, the file is in its place) and writes nothing.
             self.writer.submit(Vec::new()).await?;
             self.readers.read(&Statement::new("SELECT COUNT(*) FROM sqlite_master", [])).map(|_| ())
         })

@@ -111,7 +111,7 @@ impl World {
 
     pub async fn import(&self, realm: &str) {
         let file: Map<String, Value> = serde_json::from_str(realm).expect("a realm file");
-        self.app.engine.import_realm(file, IfExists::Fail, self.now()).await.expect("an import");
+        self.app.engine.import_realm(file, IfExists::Overwrite, self.now()).await.expect("an import");
     }
 
     /// A realm that is there.
