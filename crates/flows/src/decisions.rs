@@ -10,6 +10,9 @@ use crate::engine::Call;
 /// So many wait at most; a flood beyond that leaves no trace.
 const WAITING: usize = 4_096;
 
+/// So many are written together: a flood must not make the writes of others wait for long.
+const AT_ONCE: usize = 256;
+
 /// The queue.
 #[derive(Debug, Default)]
 pub struct Decisions {
@@ -40,14 +43,14 @@ impl Decisions {
         let decision = Decision {
             id: id.to_owned(),
             at: call.now,
-            realm: about.realm.clone(),
+            realm: short(&about.realm),
             endpoint: about.endpoint.to_owned(),
             grant: about.grant.as_deref().map(short),
             client: about.client.as_deref().map(short),
             address: call.address.to_string(),
             error: error.code.as_str().to_owned(),
-            description: error.description.as_ref().map(ToString::to_string),
-            reason: error.reason.clone(),
+            description: error.description.as_deref().map(short),
+            reason: error.reason.as_deref().map(short),
             checks: refused.checks().to_vec(),
         };
         let mut waiting = self.lock();
@@ -65,17 +68,22 @@ impl Decisions {
         if taken.is_empty() {
             return Ok(());
         }
-        let kept = store.keep_decisions(&taken).await;
-        if kept.is_err() {
-            let mut waiting = self.lock();
-            taken.append(&mut waiting);
-            taken.drain(..taken.len().saturating_sub(WAITING));
-            *waiting = taken;
+        while !taken.is_empty() {
+            let most = taken.len().min(AT_ONCE);
+            if let Err(error) = store.keep_decisions(taken.get(..most).unwrap_or_default()).await {
+                let mut waiting = self.lock();
+                taken.append(&mut waiting);
+                taken.drain(..taken.len().saturating_sub(WAITING));
+                *waiting = taken;
+                return Err(error);
+            }
+            taken.drain(..most);
         }
-        kept
+        Ok(())
     }
 }
 
+/// A text that may be the caller's: not longer than a line, and only one.
 fn short(text: &str) -> String {
-    text.chars().take(100).filter(|c| !c.is_control()).collect()
+    text.chars().take(200).filter(|c| !c.is_control()).collect()
 }

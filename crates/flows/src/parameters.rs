@@ -1,5 +1,7 @@
 //! The parameters of a request, in order, repeated ones included.
 
+use std::collections::HashSet;
+
 /// Names and values as the body held them; control characters are gone, as Keycloak drops them.
 #[derive(Debug, Default)]
 pub struct Parameters {
@@ -28,14 +30,9 @@ impl Parameters {
 
     /// The name of a parameter that occurs twice, also an unknown one (RFC 6749 section 3.2).
     pub fn repeated(&self) -> Option<&str> {
-        let mut rest = self.pairs.as_slice();
-        while let Some(((name, _), others)) = rest.split_first() {
-            if others.iter().any(|(other, _)| other == name) {
-                return Some(name);
-            }
-            rest = others;
-        }
-        None
+        // A set, since a body has room for tens of thousands of names.
+        let mut seen = HashSet::with_capacity(self.pairs.len());
+        self.pairs.iter().map(|(name, _)| name.as_str()).find(|name| !seen.insert(*name))
     }
 
     /// The name of a parameter whose value is longer than is read.

@@ -9,6 +9,7 @@
 
 mod activity;
 mod connection;
+mod room;
 mod tls;
 
 use std::convert::Infallible;
@@ -23,12 +24,13 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use connection::Socket;
+pub use room::Room;
 pub use tls::{TlsError, TlsSource};
 
 /// Who is at the other end of the connection that a request came by; among the request's extensions.
@@ -141,13 +143,25 @@ impl Error for BindError {
     }
 }
 
+/// How many connections may wait to be taken. Of 128, which is usual, a burst loses the rest for a second.
+const BACKLOG: u32 = 4_096;
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that was just stopped must not keep the next one from starting.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Opens a listener; `flag` is the one that moves it elsewhere, for the message.
 ///
 /// # Errors
 ///
 /// When the address is taken, not allowed or not here.
 pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| {
+    listener(address).map_err(|source| {
         let message = match source.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("{address} is taken by another program: choose another with {flag} ADDR:PORT")
@@ -164,13 +178,14 @@ pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, BindEr
     })
 }
 
-/// Serves the connections of a listener until `shutdown` becomes true (or its sender is gone), then lets what runs finish, for at most
+/// Serves the connections of a listener, at most `connections` at the same time, until `shutdown` becomes true (or its sender is gone), then lets what runs finish, for at most
 /// 8 s, and returns.
 pub async fn serve<S, B>(
     name: &str,
     listener: TcpListener,
     tls: Option<TlsSource>,
     service: S,
+    connections: u32,
     shutdown: watch::Receiver<bool>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -179,7 +194,7 @@ pub async fn serve<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let shared = Arc::new(Shared::new(name, tls, Limits::default()));
+    let shared = Arc::new(Shared::new(name, tls, Limits { connections, ..Limits::default() }));
     accept(shared, listener, service, shutdown).await;
 }
 

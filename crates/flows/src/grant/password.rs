@@ -104,12 +104,17 @@ async fn authenticated(
     };
     let password = Secret::new(parameters.get("password").unwrap_or_default());
     let right = check_password(engine, realm, &credentials, password).await.map_err(|error| trail.fail(error))?;
-    let Some(row) = row.filter(|_| right) else {
-        return Err(trail.refuse("user and password", "a user with this password", username, wrong(realm)));
+    // The caller is told one thing, the operator which of the two it was.
+    let Some(row) = row else {
+        return Err(trail.refuse("user", "a user of this realm", username, wrong(realm)));
     };
-    trail.found("user and password", &row.username);
+    trail.found("user", &row.username);
+    if !right {
+        return Err(trail.refuse("password", "the user's password", "another one", wrong(realm)));
+    }
+    trail.pass("password");
     if !row.enabled {
-        return Err(trail.refuse("user", "a user that is on", "it is off", Error::grant("Account disabled")));
+        return Err(trail.refuse("user enabled", "true", "false", Error::grant("Account disabled")));
     }
     one_time_code(engine, call, realm, &credentials, parameters, trail).await?;
     let user = realm.user(row).map_err(|error| trail.fail(Error::internal(format!("a user: {error}"))))?;

@@ -19,7 +19,7 @@ use super::output::CliError;
 use crate::app::{App, Clock, Shared};
 use crate::config::{self, Config, LogFormat, Overrides};
 use crate::edge::{Edge, Reach};
-use crate::listen::{self, TlsSource};
+use crate::listen::{self, Room, TlsSource};
 use crate::metrics::Metrics;
 use crate::{ops, start};
 
@@ -67,6 +67,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
     let (stop, stopping) = watch::channel(false);
     let mut running = JoinSet::new();
     listeners.serve(&app, &stopping, &mut running);
+    tokio::spawn(look(app.clone()));
     let chores = tokio::spawn(chores(app.clone(), stopping, config.decisions.keep_hours));
     stop_signal().await;
     tracing::info!("stopping: no new connections, what runs is finished");
@@ -124,47 +125,72 @@ impl Listeners {
     }
 
     fn serve(self, app: &Shared, stopping: &watch::Receiver<bool>, running: &mut JoinSet<()>) {
+        let room = Room::of_process();
         if let Some(listener) = self.main {
             running.spawn(listen::serve(
                 "issuer",
                 listener,
                 self.tls.clone(),
                 Edge::new(app.clone()),
+                room.strangers,
                 stopping.clone(),
             ));
         }
         if let Some(listener) = self.ops {
-            running.spawn(listen::serve("ops", listener, None, ops::router(app.clone()), stopping.clone()));
+            running.spawn(listen::serve(
+                "ops",
+                listener,
+                None,
+                ops::router(app.clone()),
+                room.operators,
+                stopping.clone(),
+            ));
         }
         if let Some(listener) = self.gateway {
             // No route is configured, and what no route names is refused.
-            running.spawn(listen::serve("gateway", listener, self.tls, crate::gateway::closed(), stopping.clone()));
+            running.spawn(listen::serve(
+                "gateway",
+                listener,
+                self.tls,
+                crate::gateway::closed(),
+                room.strangers,
+                stopping.clone(),
+            ));
         }
     }
 }
 
-/// What happens beside requests: looking for changes, writing refusals, sweeping.
-async fn chores(app: Shared, mut stopping: watch::Receiver<bool>, keep_hours: u64) {
-    let mut look = tokio::time::interval(LOOK);
-    let mut flush = tokio::time::interval(FLUSH);
-    let mut sweep = tokio::time::interval(SWEEP);
-    for interval in [&mut look, &mut flush, &mut sweep] {
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    }
+/// Looks for changes as long as the server runs. Nothing else is done here: what was revoked must be seen in time.
+async fn look(app: Shared) {
+    let mut look = every(LOOK);
     let mut was_lost = false;
+    loop {
+        look.tick().await;
+        let result = app.engine.refresh_realms(start::now()).await;
+        if let Err(error) = &result
+            && !was_lost
+        {
+            tracing::error!(%error, "the database is lost: nothing is granted until it is back");
+        }
+        if result.is_ok() && was_lost {
+            tracing::info!("the database is back");
+        }
+        was_lost = result.is_err();
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    interval
+}
+
+/// What else happens beside requests: writing refusals, sweeping.
+async fn chores(app: Shared, mut stopping: watch::Receiver<bool>, keep_hours: u64) {
+    let (mut flush, mut sweep) = (every(FLUSH), every(SWEEP));
     loop {
         tokio::select! {
             _ = stopping.changed() => break,
-            _ = look.tick() => {
-                let result = app.engine.refresh_realms(start::now()).await;
-                if let Err(error) = &result && !was_lost {
-                    tracing::error!(%error, "the database is lost: nothing is granted until it is back");
-                }
-                if result.is_ok() && was_lost {
-                    tracing::info!("the database is back");
-                }
-                was_lost = result.is_err();
-            }
             _ = flush.tick() => flush_decisions(&app).await,
             _ = sweep.tick() => sweep_store(&app, start::now(), keep_hours).await,
         }

@@ -86,8 +86,10 @@ impl<'de> Deserialize<'de> for Flat {
 fn json(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
     match serde_json::from_slice(bytes) {
         Ok(Flat(pairs)) => Ok(pairs),
+        // What the parser says itself would quote the body, and with it a password that is not a text.
         Err(error) => {
-            Err(Error::request("A JSON body must be an object whose members are texts").because(error.to_string()))
+            let place = format!("line {}, column {}", error.line(), error.column());
+            Err(Error::request("A JSON body must be an object whose members are texts").because(place))
         }
     }
 }

@@ -68,3 +68,34 @@ async fn a_token_that_is_given_out_leaves_no_decision() {
         [("grant_type", "client_credentials"), ("client_id", "kaizten-bot"), ("client_secret", "test-secret-bot")];
     assert!(world.token("kaizten", &form).await.expect(200).header("grantor-decision").is_none());
 }
+
+/// Whoever has an id reads it in a terminal; whoever sends requests must not write there, nor fill the disk.
+#[tokio::test]
+async fn what_a_caller_sends_is_kept_short_and_on_one_line() {
+    let world = World::with(KAIZTEN).await;
+    let long = "a".repeat(5_000);
+    for name in ["x%0aFAKE%1b[31m".to_owned(), long] {
+        let shown = world.post(&format!("/realms/{name}/protocol/openid-connect/token"), &[]).await.expect(404);
+        let id = shown.header("grantor-decision").expect("a decision").to_owned();
+        world.app.engine.decisions.flush(&world.app.engine.store).await.unwrap();
+        let kept = world.app.engine.store.decision(&id).await.unwrap().expect("kept");
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(text.len() < 1_200, "{text}");
+        assert!(!kept.realm.contains(char::is_control), "{text}");
+    }
+}
+
+/// A password that is a number in a JSON body is refused, and quoted nowhere.
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_not_quoted() {
+    let world = World::with(KAIZTEN).await;
+    for body in [r#"{"grant_type":"password","password":87654321}"#, r#""hunter87654321""#] {
+        let path = crate::support::endpoint("kaizten", "token");
+        let request = crate::support::request(http::Method::POST, &path, &[("content-type", "application/json")], body);
+        let shown = world.send(request).await.refused(400, "invalid_request");
+        let id = shown.header("grantor-decision").expect("a decision").to_owned();
+        world.app.engine.decisions.flush(&world.app.engine.store).await.unwrap();
+        let kept = world.app.engine.store.decision(&id).await.unwrap().expect("kept");
+        assert!(!serde_json::to_string(&kept).unwrap().contains("87654321"), "{kept:?}");
+    }
+}
