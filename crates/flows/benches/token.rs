@@ -19,6 +19,7 @@ use grantor_flows::admin::import::IfExists;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
 use grantor_flows::fetch::{Boxed, Fetch};
+use grantor_flows::key_sets::KeySets;
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
 use grantor_flows::signatures::Signatures;
@@ -103,6 +104,7 @@ async fn engine(folder: &Folder) -> Engine {
         entropy,
         signatures: Signatures::default(),
         decisions: Decisions::default(),
+        key_sets: KeySets::default(),
         fetch: Arc::new(Nowhere),
     };
     engine.make_master(NOW).await.unwrap();

@@ -9,6 +9,7 @@ use grantor_store::{Store, StoreError};
 use crate::decisions::Decisions;
 use crate::entropy::Entropy;
 use crate::fetch::Fetch;
+use crate::key_sets::KeySets;
 use crate::passwords::Passwords;
 use crate::realms::Realms;
 use crate::signatures::Signatures;
@@ -30,6 +31,8 @@ pub struct Engine {
     pub signatures: Signatures,
     /// Refusals on their way into the store.
     pub decisions: Decisions,
+    /// Key sets of others.
+    pub key_sets: KeySets,
     /// The way to others.
     pub fetch: Arc<dyn Fetch>,
 }

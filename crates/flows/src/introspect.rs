@@ -89,7 +89,7 @@ async fn active(
     token: &str,
     kinds: Option<&[&str]>,
 ) -> Result<Option<(Known, Arc<User>, Arc<Client>)>, Error> {
-    let Some(known) = verify::signed_by(realm, token) else { return Ok(None) };
+    let Some(known) = verify::signed_by(realm, token, call.now) else { return Ok(None) };
     let right_kind = match kinds {
         Some(kinds) => kinds.contains(&known.kind()),
         None => matches!(known.kind(), "Bearer" | "Refresh" | "Offline" | "ID"),

@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod grant;
 pub mod introspect;
 pub mod issue;
+pub mod key_sets;
 pub mod keys;
 pub mod logout;
 pub mod otp;

@@ -35,7 +35,7 @@ pub async fn by_refresh_token(
     let ours = |token: &verify::Known| {
         matches!(token.kind(), "Refresh" | "Offline") && token.text("iss") == Some(&realm.issuer(call.base))
     };
-    let Some(token) = verify::signed_by(realm, text).filter(ours) else {
+    let Some(token) = verify::signed_by(realm, text, call.now).filter(ours) else {
         let error = Error::grant("Invalid refresh token");
         return Err(trail.refuse("refresh token", "a token of this realm", "something else", error));
     };

@@ -40,7 +40,7 @@ pub async fn revoke(
         let error = Error::request("Token not provided");
         return Err(trail.refuse("token", "a form parameter", "absent", error));
     };
-    let Some(token) = verify::signed_by(realm, text) else { return Ok(Revoked::Unknown) };
+    let Some(token) = verify::signed_by(realm, text, call.now) else { return Ok(Revoked::Unknown) };
     if !matches!(token.kind(), "Bearer" | "Refresh" | "Offline") {
         let error = Error::new(Kind::Request, Code::UnsupportedTokenType, "Unsupported token type");
         return Err(trail.refuse("typ", "an access or refresh token", token.kind(), error));

@@ -45,6 +45,7 @@ pub async fn token(
     let grant = requested_grant(parameters, seen, &mut trail)?;
     let client = authenticated(engine, call, &realm, parameters, seen, &mut trail).await?;
     no_repetition(parameters, &mut trail)?;
+    client_auth::unbound(&client, &mut trail)?;
     let granted = match grant {
         Grant::ClientCredentials => {
             grant::client_credentials::grant(engine, call, &realm, &client, parameters, &mut trail).await

@@ -44,7 +44,7 @@ pub async fn userinfo(
         return Err(closed.reworded(|_| invalid_token("Token verification failed")));
     }
     let failed = || invalid_token("Token verification failed");
-    let known = verify::signed_by(realm, token).filter(|known| known.kind() == "Bearer");
+    let known = verify::signed_by(realm, token, call.now).filter(|known| known.kind() == "Bearer");
     let Some(known) = known else {
         return Err(trail.refuse("token", "an access token signed by this realm", "something else", failed()));
     };
@@ -151,6 +151,7 @@ pub(crate) async fn subject(
     }
     let user_id = match token.text("sid") {
         None => match &client.service_account {
+            Some(user) if user.enabled && iat < user.not_before => return Ok(Err(Gone::Revoked)),
             Some(user) if user.enabled => return Ok(Ok(user.clone())),
             _ => return Ok(Err(Gone::Session)),
         },

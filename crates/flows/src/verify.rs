@@ -14,10 +14,10 @@ pub struct Known {
 }
 
 /// Reads a token and checks its signature against the realm's keys. `None` for anything else.
-pub fn signed_by(realm: &Realm, token: &str) -> Option<Known> {
+pub fn signed_by(realm: &Realm, token: &str, now: Instant) -> Option<Known> {
     let parsed = jose::parse(token).ok()?;
     let algorithm = Algorithm::parse(&parsed.header().alg)?;
-    let key = realm.keys.verifier(parsed.header().kid.as_deref(), algorithm)?;
+    let key = realm.keys.verifier(parsed.header().kid.as_deref(), algorithm, now)?;
     parsed.verify(key).ok()?;
     Some(Known { claims: parsed.claims().ok()? })
 }

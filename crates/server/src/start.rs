@@ -8,6 +8,7 @@ use grantor_flows::Engine;
 use grantor_flows::admin::AdminError;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
+use grantor_flows::key_sets::KeySets;
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
 use grantor_flows::signatures::Signatures;
@@ -51,6 +52,7 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         entropy,
         signatures: Signatures::default(),
         decisions: Decisions::default(),
+        key_sets: KeySets::default(),
         fetch: std::sync::Arc::new(outbound),
     })
 }
@@ -75,8 +77,11 @@ fn folder(path: &Path) -> Result<(), AdminError> {
 fn vault(path: &Path, has_realms: bool, entropy: &Entropy) -> Result<Vault, AdminError> {
     let here = path.display();
     match std::fs::read_to_string(path) {
-        Ok(text) => Vault::from_text(&text)
-            .map_err(|error| AdminError::from(error).hint(format!("look at {here}, or put its backup back"))),
+        Ok(text) => {
+            warn_of_readers(path);
+            Vault::from_text(&text)
+                .map_err(|error| AdminError::from(error).hint(format!("look at {here}, or put its backup back")))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !has_realms => {
             let text = Vault::new_key_text(entropy)?;
             write_key(path, &text)
@@ -91,13 +96,30 @@ fn vault(path: &Path, has_realms: bool, entropy: &Entropy) -> Result<Vault, Admi
     }
 }
 
-/// Only the owner may read it; a file that appeared meanwhile is not overwritten.
+/// Who can read this file can read every secret in the database.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(about) = std::fs::metadata(path) {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777;
+        if mode & 0o077 != 0 {
+            let file = path.display();
+            tracing::warn!(%file, mode = format!("{mode:o}"), "others can read the master key; chmod 600 ends that");
+        }
+    }
+}
+
+/// Only the owner may read it. The file appears whole or not at all, and one that appeared meanwhile is not
+/// overwritten.
 fn write_key(path: &Path, text: &str) -> std::io::Result<()> {
+    let part = path.with_extension(format!("{}.part", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&part)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&part, path);
+    std::fs::remove_file(&part)?;
+    linked
 }

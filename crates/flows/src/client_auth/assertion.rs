@@ -1,5 +1,7 @@
 //! Client assertions: `private_key_jwt` and `client_secret_jwt` (RFC 7523 section 2.2, OpenID Connect Core section 9).
 
+use std::sync::Arc;
+
 use grantor_model::jose::{self, Algorithm, JwkSet, Parsed, VerifyingKey, pem_or_base64_der};
 use grantor_model::{Code, Error, Kind, Refused, Trail};
 
@@ -47,7 +49,7 @@ pub(super) async fn check(
     }
     trail.pass("iss and sub");
     let algorithm = algorithm(client, &parsed, trail)?;
-    signature(engine, client, algorithm, &parsed, trail).await?;
+    signature(engine, call, client, algorithm, &parsed, trail).await?;
     audience(call, realm, &token, trail)?;
     time(call, &token, trail)?;
     once(engine, call, realm, client, &token, trail).await
@@ -77,6 +79,7 @@ fn algorithm(client: &Client, parsed: &Parsed<'_>, trail: &mut Trail) -> Result<
 
 async fn signature(
     engine: &Engine,
+    call: &Call<'_>,
     client: &Client,
     algorithm: Algorithm,
     parsed: &Parsed<'_>,
@@ -88,7 +91,7 @@ async fn signature(
                     Signature on JWT token by client secret  failed validation";
         (VerifyingKey::from_hmac_secret(secret, None, algorithm).ok(), text, Code::UnauthorizedClient)
     } else {
-        let key = public_key(engine, client, parsed.header().kid.as_deref(), algorithm).await;
+        let key = public_key(engine, call, client, parsed.header().kid.as_deref(), algorithm).await;
         let text = "Client authentication with signed JWT failed: Signature on JWT token failed validation";
         (key, text, Code::InvalidClient)
     };
@@ -110,16 +113,23 @@ async fn signature(
 
 /// The client's public key: from its JWKS text, its JWKS URL or its certificate. A key that is bound to another
 /// algorithm is returned as well, so that the answer is about the signature, as recorded.
-async fn public_key(engine: &Engine, client: &Client, kid: Option<&str>, algorithm: Algorithm) -> Option<VerifyingKey> {
+async fn public_key(
+    engine: &Engine,
+    call: &Call<'_>,
+    client: &Client,
+    kid: Option<&str>,
+    algorithm: Algorithm,
+) -> Option<VerifyingKey> {
     let document = &client.document;
     let text = |name: &str| document.attribute(name).filter(|text| !text.is_empty());
     let set = if document.switched_on("use.jwks.string") {
-        JwkSet::parse(text("jwks.string")?.as_bytes()).ok()
+        JwkSet::parse(text("jwks.string")?.as_bytes()).ok().map(Arc::new)
     } else if document.switched_on("use.jwks.url") {
-        let body = engine.fetch.get(text("jwks.url")?).await.inspect_err(|reason| {
-            tracing::warn!(client = client.client_id(), reason, "the client's key set cannot be fetched");
-        });
-        JwkSet::parse(&body.ok()?).ok()
+        let set = engine.key_sets.get(engine.fetch.as_ref(), text("jwks.url")?, kid, call.now).await;
+        let complain = |reason: &String| {
+            tracing::warn!(client = client.client_id(), reason, "the client's key set cannot be had");
+        };
+        set.inspect_err(complain).ok()
     } else {
         let der = pem_or_base64_der(text("jwt.credential.certificate")?).ok()?;
         let key = VerifyingKey::from_certificate(&der, None, None).ok()?;

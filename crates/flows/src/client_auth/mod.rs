@@ -66,6 +66,49 @@ pub async fn authenticate(
         trail.pass("public client, nothing to prove");
         return Ok(client);
     }
+    let shown = Shown { named: named.is_some(), assertion, asserts, basic: basic.map(|(_, secret)| secret) };
+    proved(engine, call, realm, &client, parameters, shown, trail).await?;
+    if client.document.bearer_only {
+        let error = Error::new(Kind::Request, Code::InvalidClient, "Bearer-only not allowed");
+        return Err(trail.refuse("client kind", "a client that may ask for tokens", "bearer-only", error));
+    }
+    Ok(client)
+}
+
+/// Refuses a client whose tokens are to be bound to its key or certificate: a token that anybody could use is not what
+/// it was set up for.
+///
+/// # Errors
+/// The refusal.
+pub fn unbound(client: &Client, trail: &mut Trail) -> Result<(), Refused> {
+    let (check, text) = if client.document.switched_on("dpop.bound.access.tokens") {
+        ("DPoP proof", "DPoP proof is missing")
+    } else if client.document.switched_on("tls.client.certificate.bound.access.tokens") {
+        ("client certificate", "Client Certification missing for MTLS HoK Token Binding")
+    } else {
+        return Ok(());
+    };
+    Err(trail.refuse(check, "a proof, which this version cannot check yet", "none that counts", Error::request(text)))
+}
+
+/// What a request brought to prove its client.
+struct Shown<'a> {
+    named: bool,
+    assertion: Option<&'a str>,
+    asserts: bool,
+    basic: Option<String>,
+}
+
+/// Checks the proof that the client's setting asks for.
+async fn proved(
+    engine: &Engine,
+    call: &Call<'_>,
+    realm: &Realm,
+    client: &Client,
+    parameters: &Parameters,
+    shown: Shown<'_>,
+    trail: &mut Trail,
+) -> Result<(), Refused> {
     match client.document.client_authenticator_type.as_str() {
         "client-jwt" | "client-secret-jwt" => {
             if parameters.get("client_assertion_type").is_none() {
@@ -73,27 +116,20 @@ pub async fn authenticate(
                     Error::new(Kind::Request, Code::InvalidClient, "Parameter client_assertion_type is missing");
                 return Err(trail.refuse("client assertion", "client_assertion_type", "absent", error));
             }
-            let Some(assertion) = assertion.filter(|_| asserts) else {
+            let Some(assertion) = shown.assertion.filter(|_| shown.asserts) else {
                 return Err(trail.refuse("client assertion", "a JWT of the type jwt-bearer", "none", unknown()));
             };
-            assertion::check(engine, call, realm, &client, assertion, trail).await?;
+            assertion::check(engine, call, realm, client, assertion, trail).await
         }
-        "client-x509" => {
-            return Err(trail.refuse("client certificate", "mutual TLS", "no certificate", unknown()));
-        }
+        "client-x509" => Err(trail.refuse("client certificate", "mutual TLS", "no certificate", unknown())),
         _ => {
-            if named.is_none() {
+            if !shown.named {
                 return Err(trail.refuse("client method", "a secret, as the client is set", "an assertion", unknown()));
             }
-            let presented = parameters.get("client_secret").or(basic.as_ref().map(|(_, secret)| secret.as_str()));
-            check_secret(&client, presented, trail)?;
+            let presented = parameters.get("client_secret").or(shown.basic.as_deref());
+            check_secret(client, presented, trail)
         }
     }
-    if client.document.bearer_only {
-        let error = Error::new(Kind::Request, Code::InvalidClient, "Bearer-only not allowed");
-        return Err(trail.refuse("client kind", "a client that may ask for tokens", "bearer-only", error));
-    }
-    Ok(client)
 }
 
 fn check_secret(client: &Client, presented: Option<&str>, trail: &mut Trail) -> Result<(), Refused> {

@@ -73,7 +73,7 @@ fn narrowed(whole: &GrantedScopes, client: &Client, requested: &[&str]) -> Grant
 /// The token itself: signature, kind, issuer, client, time. `aud` and `sub` are ours and say nothing more.
 fn read(call: &Call<'_>, realm: &Realm, client: &Client, text: &str, trail: &mut Trail) -> Result<Known, Refused> {
     let invalid = || Error::grant("Invalid refresh token");
-    let Some(token) = verify::signed_by(realm, text) else {
+    let Some(token) = verify::signed_by(realm, text, call.now) else {
         return Err(trail.refuse("refresh token", "a token signed by this realm", "something else", invalid()));
     };
     if !matches!(token.kind(), "Refresh" | "Offline") {

@@ -58,6 +58,11 @@ impl RealmKey {
         self.signer.as_ref().and_then(|signer| signer.key.spki_der())
     }
 
+    /// Whether the key is in use, or was retired so lately that its tokens may still be alive.
+    pub fn is_current(&self, now: Instant) -> bool {
+        self.retired_until.is_none_or(|until| until > now)
+    }
+
     /// Reads a component. `None` for one that is switched off or of a kind that is only kept.
     ///
     /// # Errors
@@ -139,6 +144,10 @@ impl Material {
                 let name = named("HS256");
                 let algorithm = Algorithm::parse(&name).ok_or_else(|| JoseError::unsupported(&name))?;
                 let secret = hmac_secret(setting("secret")?)?;
+                // RFC 7518 section 3.2: a key as long as the hash, or longer.
+                if secret.len() < algorithm.hash_len() {
+                    return Err(JoseError::KeyUnusable("the secret is shorter than the algorithm's hash"));
+                }
                 let kid = kid.ok_or_else(|| missing("kid"))?;
                 Self { key: SigningKey::hmac(kid, algorithm, &secret)?, key_use: KeyUse::Sig, algorithm: name }
             }

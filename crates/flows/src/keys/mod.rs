@@ -59,20 +59,42 @@ impl KeyRing {
             .find(|signer| signer.key.algorithm() == algorithm)
     }
 
-    /// The key that a token's header names, if it may be used with the token's algorithm.
-    pub fn verifier(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
-        let named = |key: &&RealmKey| key.key_use == KeyUse::Sig && kid.is_none_or(|kid| kid == key.kid);
+    /// The key that a token's header names, if it may be used with the token's algorithm and is not past its time.
+    pub fn verifier(&self, kid: Option<&str>, algorithm: Algorithm, now: Instant) -> Option<&VerifyingKey> {
+        let named =
+            |key: &&RealmKey| key.key_use == KeyUse::Sig && key.is_current(now) && kid.is_none_or(|kid| kid == key.kid);
         self.keys.iter().filter(named).filter_map(|key| key.verifying.as_ref()).find(|key| key.fits(algorithm))
     }
 
     /// The keys that are published at `now`.
     pub fn published(&self, now: Instant) -> impl Iterator<Item = &Jwk> {
-        let current = move |key: &&RealmKey| key.retired_until.is_none_or(|until| until > now);
-        self.keys.iter().filter(current).filter_map(|key| key.jwk.as_ref())
+        self.keys.iter().filter(move |key| key.is_current(now)).filter_map(|key| key.jwk.as_ref())
     }
 
     /// All keys, best first.
     pub fn iter(&self) -> impl Iterator<Item = &RealmKey> {
         self.keys.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::{KeyRing, RealmKey, generated};
+    use grantor_model::Instant;
+    use grantor_model::jose::Algorithm;
+
+    #[test]
+    fn a_key_past_its_time_verifies_nothing() {
+        let (made, until) = (Instant::from_seconds(1_000), Instant::from_seconds(2_000));
+        let component = generated("r", made, Algorithm::ES256, "one".to_owned(), "es256", 100).unwrap();
+        let key = RealmKey::read("id".to_owned(), &component, Some(until)).unwrap().unwrap();
+        let ring = KeyRing { keys: vec![key] };
+        let kid = ring.iter().next().unwrap().kid.clone();
+        let verifies = |second| ring.verifier(Some(&kid), Algorithm::ES256, Instant::from_seconds(second)).is_some();
+        assert!(verifies(1_999));
+        assert!(!verifies(2_000));
+        assert_eq!(ring.published(until).count(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use grantor_model::jose::Algorithm;
 use grantor_model::{Error, Instant};
-use grantor_store::{keys as table, realms};
+use grantor_store::{StoreError, keys as table, realms};
 
 use super::create::{generated, sealed_row};
 use crate::engine::{Engine, store_error};
@@ -42,7 +42,12 @@ impl Engine {
         let mut statements = vec![table::insert(&row)];
         statements.extend(old.iter().map(|(id, _, _)| table::retire(id, published_until)));
         statements.extend(realms::changed(&realm.id));
-        self.store.apply(statements).await.map_err(store_error)?;
+        self.store.apply(statements).await.map_err(|error| match error {
+            StoreError::Guard { .. } => {
+                Error::unavailable("another rotation was faster; list the keys before the next")
+            }
+            other => store_error(other),
+        })?;
         let reloaded = self.reload(&realm.name, now).await?;
         let kid = reloaded.and_then(|realm| realm.keys.iter().find(|key| key.id == id).map(|key| key.kid.clone()));
         Ok(Rotated {

@@ -61,6 +61,11 @@ impl Engine {
             };
             let part = Part { realm_id: realm.id.clone(), realm: realm.name.clone(), now };
             part.store(&self.store, &self.vault, &der, KeyUse::Sig).await?;
+            // A row of that id whose key cannot be used would have the keys made over and over again.
+            let stored = self.reload(&realm.name, now).await?.ok_or_else(gone)?;
+            if stored.keys.lacks_signature() {
+                part.store_as(&self.store, &self.vault, &der, KeyUse::Sig, self.entropy.uuid(now)?).await?;
+            }
             keys.swap(0, rest);
         }
         let [next, _] = keys;
@@ -94,9 +99,24 @@ struct Part {
 impl Part {
     /// Stores a key. Another node may have stored one first; then that one holds.
     async fn store(&self, store: &Store, vault: &Vault, der: &[u8], key_use: KeyUse) -> Result<(), Error> {
-        let (provider, algorithm, id) = match key_use {
-            KeyUse::Sig => ("rsa-generated", "RS256", signing_id(&self.realm_id)),
-            KeyUse::Enc => ("rsa-enc-generated", "RSA-OAEP", format!("{}-rsa-enc", self.realm_id)),
+        let id = match key_use {
+            KeyUse::Sig => signing_id(&self.realm_id),
+            KeyUse::Enc => format!("{}-rsa-enc", self.realm_id),
+        };
+        self.store_as(store, vault, der, key_use, id).await
+    }
+
+    async fn store_as(
+        &self,
+        store: &Store,
+        vault: &Vault,
+        der: &[u8],
+        key_use: KeyUse,
+        id: String,
+    ) -> Result<(), Error> {
+        let (provider, algorithm) = match key_use {
+            KeyUse::Sig => ("rsa-generated", "RS256"),
+            KeyUse::Enc => ("rsa-enc-generated", "RSA-OAEP"),
         };
         let component = rsa_component_of(der, &self.realm, self.now, provider, algorithm, "100")?;
         let mut statements = vec![table::insert(&sealed_row(vault, &self.realm_id, id, &component)?)];

@@ -86,6 +86,15 @@ impl Algorithm {
         matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
     }
 
+    /// The bytes of its hash.
+    pub const fn hash_len(self) -> usize {
+        match self {
+            Self::RS256 | Self::PS256 | Self::ES256 | Self::HS256 => 32,
+            Self::RS384 | Self::PS384 | Self::ES384 | Self::HS384 => 48,
+            Self::RS512 | Self::PS512 | Self::ES512 | Self::HS512 | Self::EdDSA => 64,
+        }
+    }
+
     /// Whether it needs an RSA key, with either padding.
     pub const fn is_rsa(self) -> bool {
         matches!(self, Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512)

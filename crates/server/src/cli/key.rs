@@ -60,7 +60,7 @@ pub(crate) async fn run(command: KeyCommand, output: &Output) -> Result<(), CliE
             let local = place.open().await?;
             let realm = local.engine.with_standard_keys(&local.realm(&realm).await?, true, local.now).await?;
             let rotated = local.engine.rotate_key(&realm, known, local.now).await;
-            let rotated = rotated.map_err(|error| CliError::new(error.to_string()))?;
+            let rotated = rotated?;
             local.settle().await;
             output.fields(&[
                 ("new key", rotated.kid.as_str()),

@@ -54,3 +54,21 @@ async fn a_secret_in_the_query_is_not_read() {
     let path = endpoint("lab", "token") + "?client_id=app&client_secret=test-secret-app";
     world.post(&path, &[("grant_type", "client_credentials")]).await.refused(401, "invalid_client");
 }
+
+/// A token that anybody could use is not what such a client was set up for.
+#[tokio::test]
+async fn a_client_with_bound_tokens_gets_none_without_a_proof() {
+    let world = World::empty().await;
+    for (attribute, text) in [
+        ("dpop.bound.access.tokens", "DPoP proof is missing"),
+        ("tls.client.certificate.bound.access.tokens", "Client Certification missing for MTLS HoK Token Binding"),
+    ] {
+        let file = serde_json::json!({"realm": "bound", "enabled": true, "clients": [
+            {"clientId": "c", "secret": "s", "serviceAccountsEnabled": true, "attributes": {attribute: "true"}},
+        ]});
+        world.import(&file.to_string()).await;
+        let form = [("grant_type", "client_credentials"), ("client_id", "c"), ("client_secret", "s")];
+        let shown = world.token("bound", &form).await.refused(400, "invalid_request");
+        assert_eq!(shown.json()["error_description"], text);
+    }
+}
