@@ -17,6 +17,9 @@ use tokio::sync::Semaphore;
 
 use crate::entropy::Entropy;
 
+/// How long a password waits for a worker.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// The workers.
 #[derive(Debug)]
 pub struct Passwords {
@@ -26,6 +29,9 @@ pub struct Passwords {
     queue: usize,
     memory: Arc<Memory>,
 }
+
+/// Blocks of 1 KiB that a worker keeps: what the default takes.
+const KEPT_BLOCKS: usize = 8_192;
 
 /// Argon2 memory that is used again instead of being asked from the system for each hash.
 #[derive(Debug, Default)]
@@ -40,6 +46,10 @@ impl Memory {
         let mut memory = taken.unwrap_or_default();
         memory.resize(blocks, Block::new());
         let result = work(&mut memory);
+        // What an unusual hash needed goes back to the system.
+        if memory.len() > KEPT_BLOCKS {
+            return result;
+        }
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         result
     }
@@ -93,7 +103,11 @@ impl Passwords {
                 wanted.hash(&password, salt, memory);
                 return Checked { right: false, rehashed: None };
             };
-            let right = stored.matches(&password, memory);
+            let Some(right) = stored.matches(&password, memory) else {
+                // A hash that cannot be computed takes as long as one that can.
+                wanted.hash(&password, salt, memory);
+                return Checked { right: false, rehashed: None };
+            };
             let outdated = right && !stored.is_hashed_by(&wanted);
             Checked { right, rehashed: outdated.then(|| wanted.hash(&password, salt, memory)).flatten() }
         })
@@ -112,7 +126,10 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Memory) -> T + Send + 'static) -> Result<T, Error> {
         let place = Waiting::enter(&self.waiting, self.queue)?;
-        let permit = self.running.clone().acquire_owned().await.map_err(|error| Error::internal(error.to_string()))?;
+        let permit = match tokio::time::timeout(PATIENCE, self.running.clone().acquire_owned()).await {
+            Ok(permit) => permit.map_err(|error| Error::internal(error.to_string()))?,
+            Err(_) => return Err(Error::unavailable("the workers that check passwords are busy for too long")),
+        };
         drop(place);
         self.hashed.fetch_add(1, Ordering::Relaxed);
         let memory = self.memory.clone();

@@ -50,6 +50,9 @@ impl Hashing {
         if let Some(iterations) = argument("hashIterations").and_then(|text| text.parse().ok()).filter(|n| *n > 0) {
             hashing.iterations = iterations;
         }
+        // A policy that no machine could follow would stop every login.
+        let most = if hashing.algorithm == "argon2" { 100 } else { 10_000_000 };
+        hashing.iterations = hashing.iterations.min(most);
         hashing
     }
 
@@ -148,9 +151,10 @@ impl StoredPassword {
         serde_json::to_string(&data).unwrap_or_default()
     }
 
-    /// Whether a password has this hash. An algorithm that is not known matches nothing.
-    pub(super) fn matches(&self, password: &Secret, memory: &Memory) -> bool {
-        !self.value.is_empty() && self.derive(password, memory).is_some_and(|made| constant_time_eq(&made, &self.value))
+    /// Whether a password has this hash. `None` for a hash that cannot be computed: nothing matches it.
+    pub(super) fn matches(&self, password: &Secret, memory: &Memory) -> Option<bool> {
+        let made = self.derive(password, memory).filter(|made| !made.is_empty())?;
+        Some(constant_time_eq(&made, &self.value))
     }
 
     /// Whether the realm would hash this way today. Keycloak compares algorithm and iterations as well.
@@ -161,7 +165,7 @@ impl StoredPassword {
     /// The hash of a password with these parameters, as long as the stored one: files of several generations differ.
     fn derive(&self, password: &Secret, memory: &Memory) -> Option<Vec<u8>> {
         const LONGEST: usize = 1_024;
-        if self.value.len() > LONGEST {
+        if self.value.len() > LONGEST || self.is_too_costly() {
             return None;
         }
         let mut made = vec![0; self.value.len()];
@@ -182,18 +186,37 @@ impl StoredPassword {
         Some(made)
     }
 
+    /// Whether one check would keep a worker for seconds: more than ten million rounds of PBKDF2, or more than 128 MiB
+    /// of Argon2 memory, or more than 1 GiB of it counting each pass. Whoever may write a realm file must not be able
+    /// to stop the logins of all realms.
+    pub fn is_too_costly(&self) -> bool {
+        const MOST_ROUNDS: u32 = 10_000_000;
+        const MOST_MEMORY: u64 = 128 * 1_024;
+        const MOST_WORK: u64 = 1_024 * 1_024;
+        if self.algorithm != "argon2" {
+            return self.iterations > MOST_ROUNDS;
+        }
+        let memory = self.number("memory", ARGON2.0).map_or(u64::MAX, u64::from);
+        memory > MOST_MEMORY || memory.saturating_mul(u64::from(self.iterations)) > MOST_WORK
+    }
+
+    fn setting(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name)?.as_array()?.first()?.as_str()
+    }
+
+    fn number(&self, name: &str, default: u32) -> Option<u32> {
+        self.setting(name).map_or(Some(default), |text| text.parse().ok())
+    }
+
     fn argon2(&self, password: &Secret, memory: &Memory, mut made: Vec<u8>) -> Option<Vec<u8>> {
-        const MOST_MEMORY: u32 = 1_048_576;
-        let setting = |name: &str| self.parameters.get(name)?.as_array()?.first()?.as_str();
-        let number = |name: &str, default: u32| setting(name).map_or(Some(default), |text| text.parse::<u32>().ok());
-        let kilobytes = number("memory", ARGON2.0).filter(|kilobytes| *kilobytes <= MOST_MEMORY)?;
-        let algorithm = match setting("type") {
+        let kilobytes = self.number("memory", ARGON2.0)?;
+        let algorithm = match self.setting("type") {
             Some("d") => Algorithm::Argon2d,
             Some("i") => Algorithm::Argon2i,
             _ => Algorithm::Argon2id,
         };
-        let version = if setting("version") == Some("1.0") { Version::V0x10 } else { Version::V0x13 };
-        let lanes = number("parallelism", ARGON2.2)?;
+        let version = if self.setting("version") == Some("1.0") { Version::V0x10 } else { Version::V0x13 };
+        let lanes = self.number("parallelism", ARGON2.2)?;
         let params = Params::new(kilobytes, self.iterations, lanes, Some(made.len())).ok()?;
         let blocks = params.block_count();
         let argon2 = Argon2::new(algorithm, version, params);
@@ -227,8 +250,31 @@ mod tests {
             r#"{"value": "WQx9gDwX4DLb2HZA6VR0IJMBKYmkJ9hExleoLBQHh1xaJKaiB7DVHN9uc+7zK6DFAnTqesfTL9M9C0RYs6UCGQ==", "salt": "MDEyMzQ1Njc4OWFiY2RlZg==", "additionalParameters": {}}"#,
         )
         .expect("readable");
-        assert!(stored.matches(&Secret::new("test-password-hashed"), &Memory::default()));
-        assert!(!stored.matches(&Secret::new("test-password-hashe"), &Memory::default()));
+        assert_eq!(stored.matches(&Secret::new("test-password-hashed"), &Memory::default()), Some(true));
+        assert_eq!(stored.matches(&Secret::new("test-password-hashe"), &Memory::default()), Some(false));
+    }
+
+    #[test]
+    fn what_would_keep_a_worker_for_long_is_not_computed() {
+        let costly = |open: &str| StoredPassword::read(open, r#"{"value":"AAAA","salt":"AAAA"}"#).expect("readable");
+        let argon2 = |memory: &str, passes: u32| {
+            format!(
+                r#"{{"hashIterations":{passes},"algorithm":"argon2","additionalParameters":{{"memory":["{memory}"]}}}}"#
+            )
+        };
+        for open in [
+            r#"{"hashIterations":4000000000,"algorithm":"pbkdf2-sha512"}"#.to_owned(),
+            argon2("1048576", 1),
+            argon2("131072", 9),
+            argon2("7168", 4_000_000_000),
+            argon2("many", 1),
+        ] {
+            let stored = costly(&open);
+            assert!(stored.is_too_costly(), "{open}");
+            assert_eq!(stored.matches(&Secret::new(""), &Memory::default()), None);
+        }
+        assert!(!costly(&argon2("65536", 3)).is_too_costly());
+        assert_eq!(Hashing::of_policy(Some("hashIterations(4000000000)")).iterations, 100);
     }
 
     #[test]
@@ -237,9 +283,9 @@ mod tests {
         assert!(read("{}", "{}").is_none());
         let open = r#"{"hashIterations":0,"algorithm":"pbkdf2"}"#;
         let stored = read(open, r#"{"value":"","salt":""}"#).expect("readable");
-        assert!(!stored.matches(&Secret::new(""), &Memory::default()));
+        assert_eq!(stored.matches(&Secret::new(""), &Memory::default()), None);
         let open = r#"{"hashIterations":4000000000,"algorithm":"scrypt"}"#;
         let stored = read(open, r#"{"value":"AAAA","salt":"AAAA"}"#).expect("readable");
-        assert!(!stored.matches(&Secret::new(""), &Memory::default()));
+        assert_eq!(stored.matches(&Secret::new(""), &Memory::default()), None);
     }
 }
