@@ -20,8 +20,15 @@ pub struct Limits {
     session_max: Option<i64>,
 }
 
+/// Nothing lives longer, whatever a realm says: a hundred years, so that no sum of times runs over.
+const CENTURY: i64 = 100 * 366 * 86_400;
+
 fn positive(seconds: Option<i64>) -> Option<i64> {
-    seconds.filter(|seconds| *seconds > 0)
+    seconds.filter(|seconds| *seconds > 0).map(bounded)
+}
+
+fn bounded(seconds: i64) -> i64 {
+    seconds.clamp(-1, CENTURY)
 }
 
 impl Limits {
@@ -29,17 +36,17 @@ impl Limits {
     pub fn of(settings: &RealmDocument, client: &Client, offline: bool) -> Self {
         let document = &client.document;
         let (session_idle, session_max, idle, max) = if offline {
-            let bounded = settings.offline_session_max_lifespan_enabled;
+            let limited = settings.offline_session_max_lifespan_enabled;
             (
                 settings.offline_session_idle_timeout,
-                bounded.then_some(settings.offline_session_max_lifespan),
+                limited.then_some(settings.offline_session_max_lifespan),
                 document
                     .seconds("client.offline.session.idle.timeout")
                     .or(Some(settings.client_offline_session_idle_timeout)),
                 document
                     .seconds("client.offline.session.max.lifespan")
                     .or(Some(settings.client_offline_session_max_lifespan))
-                    .filter(|_| bounded),
+                    .filter(|_| limited),
             )
         } else {
             (
@@ -49,6 +56,7 @@ impl Limits {
                 document.seconds("client.session.max.lifespan").or(Some(settings.client_session_max_lifespan)),
             )
         };
+        let (session_idle, session_max) = (bounded(session_idle), session_max.map(bounded));
         Self {
             idle: positive(idle).map_or(session_idle, |idle| idle.min(session_idle)),
             max: positive(max).or(session_max),
@@ -111,5 +119,5 @@ fn touch_interval(idle: i64) -> i64 {
 
 /// The lifespan of a client's access tokens: `-1` is as long as the session.
 pub fn access_lifespan(realm: &Realm, client: &Client) -> i64 {
-    client.document.seconds("access.token.lifespan").unwrap_or(realm.settings.access_token_lifespan)
+    bounded(client.document.seconds("access.token.lifespan").unwrap_or(realm.settings.access_token_lifespan))
 }

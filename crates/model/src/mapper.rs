@@ -130,6 +130,11 @@ impl Mapper {
         })
     }
 
+    /// Whether what it writes is another value for each session.
+    pub fn names_the_session(&self) -> bool {
+        matches!(self.rule, Rule::SessionState)
+    }
+
     /// Whether this mapper writes to `target`.
     pub fn writes_to(&self, target: Target) -> bool {
         match target {
@@ -166,7 +171,7 @@ fn rule(document: &MapperDocument) -> Option<Rule> {
         }
         "oidc-group-membership-mapper" => Rule::Groups {
             full_path: attribute(&document.config, "full.path") != Some("false"),
-            path: claim_path(&setting("claim.name")?)?,
+            path: free_path(&setting("claim.name")?)?,
         },
         "oidc-full-name-mapper" => Rule::FullName,
         "oidc-address-mapper" => Rule::Address(
@@ -213,13 +218,14 @@ const ADDRESS: [(&str, &str); 6] = [
 /// Claims that only the issuer sets. A mapper that names one of them is left out.
 const RESERVED: [&str; 9] = ["exp", "iat", "nbf", "jti", "iss", "typ", "azp", "sid", "at_hash"];
 
+/// Where a mapper may write. `None` for a claim of the issuer's.
+fn free_path(name: &str) -> Option<ClaimPath> {
+    claim_path(name).filter(|path| path.first().is_some_and(|first| !RESERVED.contains(&first.as_str())))
+}
+
 fn claim(document: &MapperDocument) -> Option<Claim> {
-    let path = claim_path(attribute(&document.config, "claim.name")?)?;
-    if path.first().is_some_and(|first| RESERVED.contains(&first.as_str())) {
-        return None;
-    }
     Some(Claim {
-        path,
+        path: free_path(attribute(&document.config, "claim.name")?)?,
         json: match attribute(&document.config, "jsonType.label") {
             Some("long" | "int") => JsonType::Integer,
             Some("boolean") => JsonType::Boolean,
@@ -280,7 +286,11 @@ mod tests {
     fn reserved_claims_cannot_be_mapped() {
         for name in ["exp", "iss", "jti", "sid", "iat.x"] {
             let config = [("claim.name", name), ("claim.value", "1"), ("access.token.claim", "true")];
-            assert!(Mapper::compile(&document("oidc-hardcoded-claim-mapper", &config)).is_none(), "{name}");
+            for kind in
+                ["oidc-hardcoded-claim-mapper", "oidc-group-membership-mapper", "oidc-usermodel-realm-role-mapper"]
+            {
+                assert!(Mapper::compile(&document(kind, &config)).is_none(), "{kind} {name}");
+            }
         }
     }
 

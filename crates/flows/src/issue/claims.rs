@@ -64,6 +64,11 @@ impl<'a> Making<'a> {
         })
     }
 
+    /// Whether a mapper writes the session's id, which is another one each time.
+    pub(super) fn names_the_session(&self) -> bool {
+        self.mappers.iter().any(|mapper| mapper.names_the_session())
+    }
+
     /// What the mappers make for a kind of answer.
     pub(crate) fn mapped(&self, target: Target) -> Mapped {
         map(&self.facts, &self.mappers, target)

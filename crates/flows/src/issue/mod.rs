@@ -98,13 +98,23 @@ fn mint(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -> R
         body.insert("session_state".to_owned(), Value::from(session));
     }
     body.insert("scope".to_owned(), Value::from(scope));
-    body.extend(making.mapped(Target::Response).claims);
+    add_mapped(&mut body, &making);
     let body = serde_json::to_string(&body).map_err(|error| Error::internal(error.to_string()))?;
     let locale = match granted.session {
         Session::New(..) => granted.user.document.attributes.get("locale").and_then(|values| values.first()).cloned(),
         _ => None,
     };
     Ok(TokenAnswer { body, locale })
+}
+
+/// Adds what mappers write into the answer; what an answer consists of is not theirs to replace.
+fn add_mapped(answer: &mut Map<String, Value>, making: &Making<'_>) {
+    const OWN: [&str; 4] = ["access_token", "refresh_token", "id_token", "session_state"];
+    for (name, value) in making.mapped(Target::Response).claims {
+        if !OWN.contains(&name.as_str()) {
+            answer.entry(name).or_insert(value);
+        }
+    }
 }
 
 /// When the tokens of an answer expire, in seconds since the epoch.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use grantor_model::Error;
-use grantor_model::mapper::Target;
 use serde_json::{Map, Value};
 
 use super::claims::Making;
@@ -16,7 +15,7 @@ use crate::grant::Granted;
 use crate::realms::Realm;
 
 /// So many are kept for a realm; beyond, all are dropped and written anew.
-const KEPT: usize = 4_096;
+const KEPT: usize = 512;
 
 /// The templates of a realm's snapshot: they go when the snapshot goes.
 #[derive(Debug, Default)]
@@ -49,8 +48,11 @@ pub(super) fn transient(
     let template = match known {
         Some(template) => template,
         None => {
-            let template = Arc::new(written(engine, call, realm, granted)?);
-            realm.templates.keep(key, template.clone());
+            let (template, lasts) = written(engine, call, realm, granted)?;
+            let template = Arc::new(template);
+            if lasts {
+                realm.templates.keep(key, template.clone());
+            }
             template
         }
     };
@@ -73,18 +75,18 @@ pub(super) fn transient(
     Ok(TokenAnswer { body, locale: None })
 }
 
-/// Everything that a transient token depends on beside the snapshot. No part holds a line feed.
+/// Everything that a transient token depends on beside the snapshot.
 fn key(call: &Call<'_>, granted: &Granted) -> String {
     let mut key = String::with_capacity(128);
     let _ = write!(key, "{}\n{}\n{}\n", granted.client.id, call.base, call.address);
     for scope in &granted.scopes.scopes {
-        key.push_str(&scope.name);
-        key.push(' ');
+        let _ = write!(key, "{}:{}", scope.name.len(), scope.name);
     }
     key
 }
 
-fn written(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -> Result<Template, Error> {
+/// Writes a template; says whether the next token may be made of it as well.
+fn written(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -> Result<(Template, bool), Error> {
     let making = Making::new(engine, call, realm, granted)?;
     let expiry = Expiries::of(call, realm, granted).access;
     let mut claims = making.access(expiry)?.claims;
@@ -99,14 +101,15 @@ fn written(engine: &Engine, call: &Call<'_>, realm: &Realm, granted: &Granted) -
     answer.insert("token_type".to_owned(), Value::from(token_type(&granted.client)));
     answer.insert("not-before-policy".to_owned(), Value::from(not_before(realm, granted)));
     answer.insert("scope".to_owned(), Value::from(granted.scopes.visible()));
-    answer.extend(making.mapped(Target::Response).claims);
+    super::add_mapped(&mut answer, &making);
     let after_brace = |text: String| text.strip_prefix('{').map(str::to_owned).unwrap_or_default();
-    Ok(Template {
+    let template = Template {
         lifespan,
         prefix: jti.split(':').next().unwrap_or_default().to_owned(),
         claims: format!(",{}", after_brace(json(&rest)?)),
         answer: format!("\",{}", after_brace(json(&answer)?)),
-    })
+    };
+    Ok((template, !making.names_the_session()))
 }
 
 impl Templates {

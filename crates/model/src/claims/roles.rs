@@ -16,20 +16,29 @@ impl ResolvedRoles {
     pub fn add(&mut self, client: Option<&str>, role: &str) {
         let roles = match client {
             None => &mut self.realm,
-            Some(client) => {
-                let at = self.clients.iter().position(|(known, _)| known == client).unwrap_or_else(|| {
-                    self.clients.push((client.to_owned(), Vec::new()));
-                    self.clients.len() - 1
-                });
-                match self.clients.get_mut(at) {
-                    Some((_, roles)) => roles,
-                    None => return,
-                }
-            }
+            Some(client) => self.of_client(client),
         };
         if !roles.iter().any(|known| known == role) {
             roles.push(role.to_owned());
         }
+    }
+
+    /// Adds a role that is not there yet, as the roles of a realm are named once each.
+    pub fn push(&mut self, client: Option<&str>, role: &str) {
+        match client {
+            None => self.realm.push(role.to_owned()),
+            Some(client) => self.of_client(client).push(role.to_owned()),
+        }
+    }
+
+    fn of_client(&mut self, client: &str) -> &mut Vec<String> {
+        let at = self.clients.iter().position(|(known, _)| known == client);
+        let at = at.unwrap_or(self.clients.len());
+        if at == self.clients.len() {
+            self.clients.push((client.to_owned(), Vec::new()));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the position was found or made above")]
+        &mut self.clients[at].1
     }
 
     /// Takes a role away; `true` when it was there.

@@ -50,6 +50,9 @@ pub struct ClientDocument {
     /// What relative URIs are resolved against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_url: Option<String>,
+    /// Where the client itself is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
     /// Tokens issued before this second are dead.
     pub not_before: i64,
     /// Settings without a member of their own.
@@ -88,6 +91,7 @@ impl Default for ClientDocument {
             redirect_uris: Vec::new(),
             web_origins: None,
             root_url: None,
+            base_url: None,
             not_before: 0,
             attributes: Attributes::new(),
             protocol_mappers: Vec::new(),
