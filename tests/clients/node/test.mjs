@@ -49,7 +49,7 @@ describe('discovery', () => {
   test('the issuer and its endpoints', async () => {
     const metadata = (await discover('backend', client.ClientSecretPost('test-secret-backend'))).serverMetadata()
     assert.equal(metadata.issuer, issuer)
-    for (const name of ['token', 'userinfo', 'introspection', 'revocation', 'end_session']) {
+    for (const name of ['token', 'userinfo', 'introspection', 'revocation']) {
       assert.ok(metadata[`${name}_endpoint`].startsWith(`${issuer}/protocol/openid-connect/`), name)
     }
   })

@@ -5,9 +5,10 @@
 use grantor_model::jose::sha256;
 use grantor_model::{Instant, Secret};
 use grantor_store::once as table;
+use serde_json::json;
 
 use super::AdminError;
-use super::clients::NewClient;
+use super::import::IfExists;
 use super::users::NewUser;
 use crate::engine::Engine;
 
@@ -38,37 +39,58 @@ impl Engine {
     /// # Errors
     /// When the database cannot be written.
     pub async fn first_start(&self, now: Instant) -> Result<Option<FirstStart>, AdminError> {
-        if !self.make_master(now).await? {
+        let realms = self.store.realm_versions().await?;
+        // Realm master comes last, and says that all is there. Realm demo alone is what a first start left behind that
+        // was cut off; nobody has seen its secret.
+        if realms.iter().any(|(name, _)| name != DEMO) {
+            self.make_master(now).await?;
             return Ok(None);
         }
-        self.add_realm(DEMO, now).await?;
-        let realm = self.required_realm(DEMO, now).await?;
-        let client = NewClient { client_id: DEMO_CLIENT.to_owned(), service_account: true, ..NewClient::default() };
-        let secret = self.add_client(&realm, client, now).await?;
-        Ok(Some(FirstStart { demo_secret: secret.unwrap_or_default() }))
+        let demo_secret = self.entropy.secret::<32>()?;
+        let file = json!({"realm": DEMO, "enabled": true, "clients": [
+            {"clientId": DEMO_CLIENT, "secret": demo_secret, "serviceAccountsEnabled": true,
+             "standardFlowEnabled": false, "directAccessGrantsEnabled": false, "webOrigins": []},
+        ]});
+        let file = file.as_object().cloned().unwrap_or_default();
+        self.import_realm(file, IfExists::Overwrite, now).await?;
+        self.make_master(now).await?;
+        Ok(Some(FirstStart { demo_secret }))
     }
 
-    /// Makes realm `master` where it is missing; `true` when there was no realm at all.
+    /// Makes realm `master` where it is missing.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn make_master(&self, now: Instant) -> Result<bool, AdminError> {
-        let realms = self.store.realm_versions().await?;
-        if realms.iter().all(|(name, _)| name != MASTER) {
+    pub async fn make_master(&self, now: Instant) -> Result<(), AdminError> {
+        if self.store.realm_number(MASTER).await?.is_none() {
             self.add_realm(MASTER, now).await?;
         }
-        Ok(realms.is_empty())
+        Ok(())
     }
 
-    /// Whether somebody can administer this server: a user that is on with the role `admin` in realm `master`.
+    /// Whether somebody can administer this server: a user that is on and has the role `admin` in realm `master`,
+    /// directly, with another role, or through a group.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn has_administrator(&self, now: Instant) -> Result<bool, AdminError> {
         let realm = self.required_realm(MASTER, now).await?;
-        let role = realm.roles.iter().find(|role| role.client.is_none() && role.name == "admin");
-        let Some(role) = role else { return Ok(false) };
-        Ok(self.store.has_user_with_role(&realm.id, &role.id).await?)
+        let Some(admin) = realm.roles.iter().position(|role| role.client.is_none() && role.name == "admin") else {
+            return Ok(false);
+        };
+        let brings = |roles: Vec<usize>| realm.with_members(roles).contains(&admin);
+        for (position, role) in realm.roles.iter().enumerate() {
+            if brings(vec![position]) && self.store.has_user_with_role(&realm.id, &role.id).await? {
+                return Ok(true);
+            }
+        }
+        for (group, position) in realm.group_keys() {
+            let roles = realm.lineage(position).flat_map(|group| group.roles.iter().copied()).collect();
+            if brings(roles) && self.store.has_user_in_group(&realm.id, group).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Adds an administrator of the whole server.

@@ -1,14 +1,14 @@
 //! Realms: adding one with Keycloak's built-in scopes, clients, roles and keys.
 
 use grantor_model::Instant;
-use grantor_model::realm::{ClientDocument, RealmDocument};
+use grantor_model::realm::ClientDocument;
 use grantor_store::roles::{self, RoleRow};
 use grantor_store::{Statement, clients};
 use serde_json::{Map, Value, json};
 
 use super::AdminError;
 use super::bootstrap::MASTER;
-use super::import::{IfExists, Report};
+use super::import::{IfExists, Names, Report};
 use crate::engine::Engine;
 
 /// What every realm has: client scopes, clients, roles. `${realm}` stands for its name.
@@ -108,16 +108,44 @@ fn master_parts() -> Result<Map<String, Value>, AdminError> {
 }
 
 impl Engine {
-    /// What a new realm adds to realm master: the client whose roles administer it, as part of the role `admin`.
-    pub(crate) async fn management_statements(&self, name: &str, now: Instant) -> Result<Vec<Statement>, AdminError> {
-        let client_id = management_client(name);
-        let Some(master) = self.realm(MASTER, now).await? else { return Ok(Vec::new()) };
-        if name == MASTER || master.clients.contains_key(&client_id) {
-            return Ok(Vec::new());
+    /// What an import adds to realm master: for each realm the client whose roles administer it, as part of the role
+    /// `admin`. A new realm brings its own; a new realm master brings those of all others.
+    pub(crate) async fn management(
+        &self,
+        realm: &str,
+        realm_id: &str,
+        names: &Names,
+        now: Instant,
+    ) -> Result<Vec<Statement>, AdminError> {
+        let mut statements = Vec::new();
+        if realm == MASTER {
+            let admin = names.realm_roles.get("admin").map(String::as_str);
+            for (other, _) in self.store.realm_versions().await? {
+                if other != MASTER && !names.clients.contains_key(&management_client(&other)) {
+                    statements.extend(self.management_of(&other, realm_id, admin, now)?);
+                }
+            }
+            return Ok(statements);
         }
+        let Some(master) = self.realm(MASTER, now).await? else { return Ok(statements) };
+        if !master.clients.contains_key(&management_client(realm)) {
+            let admin = master.roles.iter().find(|role| role.client.is_none() && role.name == "admin");
+            statements = self.management_of(realm, &master.id, admin.map(|role| role.id.as_str()), now)?;
+            statements.extend(grantor_store::realms::changed(&master.id));
+        }
+        Ok(statements)
+    }
+
+    fn management_of(
+        &self,
+        name: &str,
+        master: &str,
+        admin: Option<&str>,
+        now: Instant,
+    ) -> Result<Vec<Statement>, AdminError> {
         let client = self.entropy.uuid(now)?;
         let document = ClientDocument {
-            client_id,
+            client_id: management_client(name),
             name: Some(format!("{name} Realm")),
             bearer_only: true,
             secret: Some(self.entropy.secret::<32>()?),
@@ -125,19 +153,17 @@ impl Engine {
             full_scope_allowed: false,
             ..ClientDocument::default()
         };
-        let mut statements = vec![clients::insert(&super::clients::row(&self.vault, &master.id, &client, document)?)];
-        let admin = master.roles.iter().find(|role| role.client.is_none() && role.name == "admin");
+        let mut statements = vec![clients::insert(&super::clients::row(&self.vault, master, &client, document)?)];
         let built_in = built_in(name)?;
         let parts = client_roles(&built_in, "realm-management");
         for role in parts.iter().filter(|role| role["name"] != "realm-admin") {
             let id = self.entropy.uuid(now)?;
             let name = role["name"].as_str().unwrap_or_default().to_owned();
             let document = super::json(&json!({"name": name, "description": role["description"]}))?;
-            let row = RoleRow { id: id.clone(), realm_id: master.id.clone(), owner: client.clone(), name, document };
+            let row = RoleRow { id: id.clone(), realm_id: master.to_owned(), owner: client.clone(), name, document };
             statements.push(roles::insert(&row));
-            statements.extend(admin.map(|admin| roles::insert_composite(&admin.id, &id)));
+            statements.extend(admin.map(|admin| roles::insert_composite(admin, &id)));
         }
-        statements.extend(grantor_store::realms::changed(&master.id));
         Ok(statements)
     }
 }
@@ -168,11 +194,6 @@ fn distance(a: &str, b: &str) -> usize {
         row = next;
     }
     row.last().copied().unwrap_or_default()
-}
-
-/// The settings that the importer keeps apart, to be looked at by tests.
-pub(crate) fn settings(file: Map<String, Value>) -> Result<RealmDocument, AdminError> {
-    serde_json::from_value(Value::Object(file)).map_err(|error| AdminError::new(format!("realm settings: {error}")))
 }
 
 #[cfg(test)]

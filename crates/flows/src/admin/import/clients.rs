@@ -1,15 +1,22 @@
 //! Clients.
 
+use std::collections::HashSet;
+
 use grantor_model::realm::{ClientDocument, UserDocument};
 use grantor_store::clients as table;
 use grantor_store::users::{self as user_table, UserRow};
 
 use super::{AdminError, Importing, json};
-use crate::admin::clients::{MASK, row};
+use crate::admin::clients::{MASK, SERVICE_ACCOUNT, row};
 
 impl Importing<'_> {
-    /// Adds the clients; gives back those that act for themselves, by key and `client_id`.
-    pub(super) fn clients(&mut self, clients: &[ClientDocument]) -> Result<Vec<(String, String)>, AdminError> {
+    /// Adds the clients; gives back those that act for themselves and have no user in the file, by key and `client_id`.
+    /// These get the client scope of service accounts as well, as Keycloak does when it makes the user.
+    pub(super) fn clients(
+        &mut self,
+        clients: &[ClientDocument],
+        with_account: &HashSet<String>,
+    ) -> Result<Vec<(String, String)>, AdminError> {
         let mut accounts = Vec::new();
         for client in clients {
             if client.client_id.is_empty() {
@@ -25,23 +32,27 @@ impl Importing<'_> {
             if !client.is_public() && client.is_openid() && !has_secret {
                 client.secret = Some(self.engine.entropy.secret::<32>()?);
             }
-            self.statements.push(table::insert(&row(&self.engine.vault, &self.realm_id, &id, client.clone())?));
-            self.report.clients += 1;
-            if client.service_accounts_enabled && !client.is_public() {
+            if client.service_accounts_enabled && !client.is_public() && !with_account.contains(&client.client_id) {
                 accounts.push((id.clone(), client.client_id.clone()));
+                let scopes = client.default_client_scopes.get_or_insert_with(|| self.default_scopes.clone());
+                if self.names.client_scopes.contains_key(SERVICE_ACCOUNT)
+                    && !scopes.iter().any(|s| s == SERVICE_ACCOUNT)
+                {
+                    scopes.push(SERVICE_ACCOUNT.to_owned());
+                }
             }
-            self.names.clients.insert(client.client_id.clone(), id);
+            self.names.clients.insert(client.client_id.clone(), id.clone());
+            self.kept_of("clients", &client.kept);
+            self.statements.push(table::insert(&row(&self.engine.vault, &self.realm_id, &id, client)?));
+            self.report.clients += 1;
         }
         Ok(accounts)
     }
 
-    /// Service accounts whose users the file does not have: they get the realm's default role.
-    pub(super) fn missing_service_accounts(&mut self, accounts: Vec<(String, String)>) -> Result<(), AdminError> {
+    /// Makes the users of service accounts: they get the realm's default role.
+    pub(super) fn service_accounts(&mut self, accounts: Vec<(String, String)>) -> Result<(), AdminError> {
         let default = self.names.realm_roles.get(&format!("default-roles-{}", self.realm)).cloned();
         for (client, client_id) in accounts {
-            if self.names.service_accounts.contains(&client) {
-                continue;
-            }
             let document = UserDocument { created_timestamp: Some(self.now.millis()), ..UserDocument::default() };
             let user = UserRow {
                 id: self.engine.entropy.uuid(self.now)?,

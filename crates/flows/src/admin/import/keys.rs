@@ -27,7 +27,8 @@ impl Importing<'_> {
         for mut component in components {
             let id = self.id(component.id.take(), "a key")?;
             if let Err(error) = keys::complete(&mut component, &self.realm, self.now) {
-                self.note(format!("key {:?}: {error}", component.name.as_deref().unwrap_or_default()));
+                let name = component.name.as_deref().unwrap_or_default();
+                self.note(format!("key {name:?} cannot be used: {}", AdminError::from(error)));
             }
             let row = keys::sealed_row(&self.engine.vault, &self.realm_id, id, &component)?;
             self.statements.push(table::insert(&row));

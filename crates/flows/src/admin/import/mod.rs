@@ -18,10 +18,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use self::names::Names;
-use super::realms::{built_in, checked_name, settings};
+pub(crate) use self::names::Names;
+use super::realms::{built_in, checked_name};
 use super::{AdminError, checked_id, json};
 use crate::engine::Engine;
+use crate::passwords::Hashing;
 
 /// What to do with a realm that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +67,24 @@ pub(crate) struct Importing<'a> {
     realm_id: String,
     realm: String,
     names: Names,
+    /// How the realm wants passwords hashed.
+    hashing: Hashing,
+    /// What a client gets whose file does not say.
+    default_scopes: Vec<String>,
     statements: Vec<Statement>,
     report: Report,
 }
 
 /// Members that carry nothing that could be lost.
-const IDLE: [&str; 4] = ["id", "keycloakVersion", "requiredCredentials", "defaultRole"];
+const IDLE: [&str; 7] = [
+    "id",
+    "keycloakVersion",
+    "requiredCredentials",
+    "defaultRole",
+    "access",
+    "surrogateAuthRequired",
+    "nodeReRegistrationTimeout",
+];
 
 impl Engine {
     /// Imports a realm.
@@ -98,7 +111,7 @@ impl Engine {
             (Some(row), IfExists::Overwrite) => statements.push(table::delete(&row.id)),
             (None, _) => {}
         }
-        let realm_id = match file.get("id").and_then(Value::as_str) {
+        let realm_id: String = match file.get("id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
             None => self.entropy.uuid(now)?,
         };
@@ -106,20 +119,22 @@ impl Engine {
         let mut importing = Importing {
             engine: self,
             now,
-            realm_id,
+            realm_id: realm_id.clone(),
             realm: name.clone(),
             names: Names::default(),
+            hashing: Hashing::default(),
+            default_scopes: Vec::new(),
             statements,
             report: Report { realm: name.clone(), ..Report::default() },
         };
         let built_in = built_in(&name)?;
-        let version = there.map_or(1, |row| row.version + 1);
-        importing.realm_row(&mut file, &built_in, version)?;
+        importing.realm_row(&mut file, &built_in)?;
         importing.all(file, &built_in).await?;
-        let Importing { mut statements, report, .. } = importing;
-        statements.push(table::announced());
-        statements.extend(self.management_statements(&name, now).await?);
-        match self.store.apply(statements).await {
+        let Importing { mut statements, report, names, .. } = importing;
+        statements.extend(self.management(&name, &realm_id, &names, now).await?);
+        // Last, so that the numbers that tell of changes are locked for a moment only.
+        statements.extend(table::changed(&realm_id));
+        match self.store.apply_unhurried(statements).await {
             Ok(()) => {}
             Err(StoreError::Duplicate) => {
                 return Err(AdminError::new(format!(
@@ -180,12 +195,7 @@ impl Parts {
 
 impl Importing<'_> {
     /// The realm's own row: understood settings in the open, the rest sealed.
-    fn realm_row(
-        &mut self,
-        file: &mut Map<String, Value>,
-        built_in: &Map<String, Value>,
-        version: i64,
-    ) -> Result<(), AdminError> {
+    fn realm_row(&mut self, file: &mut Map<String, Value>, built_in: &Map<String, Value>) -> Result<(), AdminError> {
         let sections = [
             "clientScopes",
             "clients",
@@ -205,7 +215,10 @@ impl Importing<'_> {
                 rest.entry(name).or_insert(standard);
             }
         }
-        let mut document: RealmDocument = settings(rest)?;
+        let mut document: RealmDocument = serde_json::from_value(Value::Object(rest))
+            .map_err(|error| AdminError::new(format!("realm settings: {error}")))?;
+        self.hashing = Hashing::of_policy(document.password_policy.as_deref());
+        self.default_scopes.clone_from(&document.default_default_client_scopes);
         let mut kept = std::mem::take(&mut document.kept);
         let mut names: Vec<&str> = kept.keys().map(String::as_str).filter(|name| !IDLE.contains(name)).collect();
         let mut components = file.get("components").cloned().unwrap_or_default();
@@ -222,7 +235,7 @@ impl Importing<'_> {
         self.statements.push(table::insert(&RealmRow {
             id: self.realm_id.clone(),
             name: self.realm.clone(),
-            version,
+            version: 0,
             document: json(&document)?,
             kept: sealed,
         }));
@@ -237,7 +250,8 @@ impl Importing<'_> {
         standard.clients.retain(|client| parts.clients.iter().all(|own| own.client_id != client.client_id));
         let missing: Vec<String> = standard.clients.iter().map(|client| client.client_id.clone()).collect();
         parts.clients.append(&mut standard.clients);
-        let accounts = self.clients(&parts.clients)?;
+        let with_account = parts.users.iter().filter_map(|user| user.service_account_client_id.clone()).collect();
+        let accounts = self.clients(&parts.clients, &with_account)?;
         self.roles(&parts.roles, &standard.roles, &missing)?;
         if !own_scopes {
             parts.scope_mappings.append(&mut standard.scope_mappings);
@@ -249,7 +263,7 @@ impl Importing<'_> {
         self.groups(&parts.groups)?;
         self.keys(parts.keys).await?;
         self.users(parts.users).await?;
-        self.missing_service_accounts(accounts)
+        self.service_accounts(accounts)
     }
 
     fn client_scopes(&mut self, scopes: Vec<ClientScopeDocument>) -> Result<(), AdminError> {
@@ -273,6 +287,24 @@ impl Importing<'_> {
         match given {
             Some(id) => checked_id(&id, what).map(|()| id),
             None => Ok(self.engine.entropy.uuid(self.now)?),
+        }
+    }
+
+    /// Names members that are kept and not understood yet, unless they say nothing.
+    fn kept_of(&mut self, what: &str, kept: &Map<String, Value>) {
+        let says_nothing = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Number(number) => number.as_i64().is_some_and(|number| number <= 0),
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            Value::Bool(true) => false,
+        };
+        for (name, _) in kept.iter().filter(|(name, value)| !IDLE.contains(&name.as_str()) && !says_nothing(value)) {
+            let name = format!("{what}[].{name}");
+            if !self.report.kept.contains(&name) {
+                self.report.kept.push(name);
+            }
         }
     }
 

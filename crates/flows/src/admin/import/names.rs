@@ -1,22 +1,20 @@
 //! From names in a file to keys in the store.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// The keys of what was read so far, by name.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// Client scopes by name.
     pub(super) client_scopes: HashMap<String, String>,
     /// Clients by `client_id`.
-    pub(super) clients: HashMap<String, String>,
+    pub(crate) clients: HashMap<String, String>,
     /// Realm roles by name.
-    pub(super) realm_roles: HashMap<String, String>,
+    pub(crate) realm_roles: HashMap<String, String>,
     /// Client roles by `client_id` and name.
     pub(super) client_roles: HashMap<(String, String), String>,
     /// Groups by path.
     pub(super) groups: HashMap<String, String>,
-    /// Keys of the clients whose service account the file has.
-    pub(super) service_accounts: HashSet<String>,
 }
 
 impl Names {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{AdminError, Importing, json};
 use crate::admin::users::{NewCredential, credential_row};
-use crate::passwords::{Hashing, StoredPassword};
+use crate::passwords::StoredPassword;
 
 impl Importing<'_> {
     pub(super) async fn users(&mut self, users: Vec<UserDocument>) -> Result<(), AdminError> {
@@ -39,10 +39,7 @@ impl Importing<'_> {
         let service_client = match &user.service_account_client_id {
             None => None,
             Some(client) => match self.names.clients.get(client).cloned() {
-                Some(client) => {
-                    self.names.service_accounts.insert(client.clone());
-                    Some(client)
-                }
+                Some(client) => Some(client),
                 None => {
                     self.note(format!(
                         "{username:?} is the service account of {client:?}, which is not there; left out"
@@ -52,6 +49,7 @@ impl Importing<'_> {
             },
         };
         let credentials = std::mem::take(&mut user.credentials);
+        let kept = std::mem::take(&mut user.kept);
         user.realm_roles = Vec::new();
         user.client_roles = BTreeMap::new();
         let email = user.email.as_ref().map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty());
@@ -67,6 +65,11 @@ impl Importing<'_> {
             roles,
             groups,
         }));
+        if !kept.is_empty() {
+            self.kept_of("users", &kept);
+            let sealed = self.engine.vault.seal(&format!("users/{id}"), json(&kept)?.as_bytes())?;
+            self.statements.push(table::keep(&id, sealed));
+        }
         self.report.users += 1;
         for (position, credential) in (0..).zip(credentials) {
             self.credential(&id, &username, position, credential).await?;
@@ -98,6 +101,10 @@ impl Importing<'_> {
             ));
             return Ok(());
         };
+        let unusable = |password: StoredPassword| password.is_too_costly();
+        if credential.kind == "password" && StoredPassword::read(&credential_data, &secret_data).is_none_or(unusable) {
+            self.note(format!("user {username:?}: the password's hash is unreadable or too costly, no one can use it"));
+        }
         let row = credential_row(
             &self.engine.vault,
             NewCredential {
@@ -117,6 +124,6 @@ impl Importing<'_> {
 
     async fn hashed(&self, password: &str) -> Result<StoredPassword, AdminError> {
         let engine = self.engine;
-        Ok(engine.passwords.hash(Secret::new(password), Hashing::default(), &engine.entropy).await?)
+        Ok(engine.passwords.hash(Secret::new(password), self.hashing.clone(), &engine.entropy).await?)
     }
 }
