@@ -5,8 +5,8 @@
 #     tests/oracle/run.sh [BINARY] [--database URL | --postgres] [--only AREA[/SCENARIO]] [--verbose]
 #
 # BINARY is target/release/grantor when not given. --database takes an EMPTY PostgreSQL database; --postgres starts a throw-away server
-# from the installed programs. --only (a glob) plays a part and does not count. The oracle is the folder that GRANTOR_ORACLE names, or
-# ../shared/oracle beside the repository. Differences that are meant stand in meant.toml, each with its reason.
+# from the installed programs. --only (a glob) plays a part and does not count. The recorded answers, the realms and the program that
+# compares are in corpus/; GRANTOR_ORACLE names a folder to take them from instead, such as one with newer recordings. Differences that are meant stand in meant.toml, each with its reason.
 # Exit codes: 0 all is identical but for what is meant, 1 it is not, 2 wrong usage, 3 the oracle or a tool is missing.
 set -euo pipefail
 
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 done
 [ -z "$database" ] || [ -z "$postgres" ] || usage
 
-oracle=${GRANTOR_ORACLE:-$repository/../shared/oracle}
+oracle=${GRANTOR_ORACLE:-$here/corpus}
 if [ ! -f "$oracle/compare" ]; then
   echo "the oracle is missing: no compare in $oracle (GRANTOR_ORACLE names its folder)" >&2
   exit 3
