@@ -10,6 +10,7 @@ pub mod edge;
 pub mod gateway;
 mod http;
 pub mod listen;
+mod log;
 pub mod metrics;
 mod oauth;
 pub mod ops;

@@ -20,6 +20,7 @@ use crate::app::{App, Clock, Shared};
 use crate::config::{self, Config, LogFormat, Overrides};
 use crate::edge::{Edge, Reach};
 use crate::listen::{self, Room, TlsSource};
+use crate::log::{self, Writing};
 use crate::metrics::Metrics;
 use crate::{ops, start};
 
@@ -51,7 +52,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
     let config = config::load(args.config.as_deref(), config::process_environment(), &args.overrides);
     let config = config.map_err(|error| CliError::new(error.to_string()))?;
     config.check_serving().map_err(|error| CliError::new(error.to_string()))?;
-    logging(&config);
+    let _writing = logging(&config)?;
     let listeners = Listeners::bind(&config).await?;
     let engine = start::engine(&config).await?;
     let now = start::now();
@@ -232,17 +233,19 @@ async fn stop_signal() {
     }
 }
 
-fn logging(config: &Config) {
+/// Begins to log; what is left is written when the guard goes.
+fn logging(config: &Config) -> Result<Writing, CliError> {
     use tracing_subscriber::EnvFilter;
     let level = config.log.level.as_str();
     let filter = EnvFilter::try_from_env("GRANTOR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let (lines, writing) =
+        log::to(std::io::stderr()).map_err(|error| CliError::new(format!("logging cannot start: {error}")))?;
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(lines);
     // A logger that is set already belongs to a test.
     let _ = match config.log.format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => builder.try_init(),
     };
+    Ok(writing)
 }
