@@ -20,6 +20,7 @@ use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
 use grantor_flows::fetch::{Boxed, Fetch};
 use grantor_flows::key_sets::KeySets;
+use grantor_flows::keys::Ahead;
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
 use grantor_flows::signatures::Signatures;
@@ -105,6 +106,7 @@ async fn engine(folder: &Folder) -> Engine {
         signatures: Signatures::default(),
         decisions: Decisions::default(),
         key_sets: KeySets::default(),
+        keys_ahead: Ahead::default(),
         fetch: Arc::new(Nowhere),
     };
     engine.make_master(NOW).await.unwrap();

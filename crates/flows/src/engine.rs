@@ -10,6 +10,7 @@ use crate::decisions::Decisions;
 use crate::entropy::Entropy;
 use crate::fetch::Fetch;
 use crate::key_sets::KeySets;
+use crate::keys::Ahead;
 use crate::passwords::Passwords;
 use crate::realms::Realms;
 use crate::signatures::Signatures;
@@ -31,6 +32,8 @@ pub struct Engine {
     pub signatures: Signatures,
     /// Refusals on their way into the store.
     pub decisions: Decisions,
+    /// RSA keys on their way.
+    pub keys_ahead: Ahead,
     /// Key sets of others.
     pub key_sets: KeySets,
     /// The way to others.

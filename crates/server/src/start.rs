@@ -9,6 +9,7 @@ use grantor_flows::admin::AdminError;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
 use grantor_flows::key_sets::KeySets;
+use grantor_flows::keys::Ahead;
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
 use grantor_flows::signatures::Signatures;
@@ -53,6 +54,7 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         signatures: Signatures::default(),
         decisions: Decisions::default(),
         key_sets: KeySets::default(),
+        keys_ahead: Ahead::default(),
         fetch: std::sync::Arc::new(outbound),
     })
 }

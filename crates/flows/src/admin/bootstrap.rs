@@ -46,6 +46,8 @@ impl Engine {
             self.make_master(now).await?;
             return Ok(None);
         }
+        // The first token waits for a key; it is made while the realms are written.
+        self.keys_ahead.begin();
         let demo_secret = self.entropy.secret::<32>()?;
         let file = json!({"realm": DEMO, "enabled": true, "clients": [
             {"clientId": DEMO_CLIENT, "secret": demo_secret, "serviceAccountsEnabled": true,

@@ -14,6 +14,7 @@ pub(crate) use create::complete;
 pub(crate) use create::quick;
 pub use create::{generated, sealed_row};
 pub use rotate::Rotated;
+pub use standard::Ahead;
 
 use grantor_model::jose::{Algorithm, Jwk, VerifyingKey};
 use grantor_model::realm::ComponentDocument;

@@ -3,7 +3,7 @@
 //! They are made when the realm is first used. Two are begun at once: the first that is found signs, so that the first
 //! token waits for the luckier of the two, and the other one becomes the encryption key.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grantor_model::jose::{JoseError, generate_rsa};
 use grantor_model::{Error, Instant};
@@ -18,6 +18,32 @@ use crate::realms::Realm;
 use crate::vault::Vault;
 
 type Making = JoinHandle<Result<Zeroizing<Vec<u8>>, JoseError>>;
+
+/// RSA keys that were begun before a realm asked for them.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    begun: Mutex<Vec<Making>>,
+}
+
+impl Ahead {
+    fn lock(&self) -> MutexGuard<'_, Vec<Making>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins the two keys of a realm.
+    pub(crate) fn begin(&self) {
+        self.lock().extend([begun(), begun()]);
+    }
+
+    /// A key that was begun, now or before.
+    fn take(&self) -> Making {
+        self.lock().pop().unwrap_or_else(begun)
+    }
+}
+
+fn begun() -> Making {
+    spawn_blocking(|| generate_rsa(2048))
+}
 
 fn signing_id(realm_id: &str) -> String {
     format!("{realm_id}-rsa")
@@ -52,7 +78,7 @@ impl Engine {
         if complete(&realm) {
             return Ok(realm);
         }
-        let mut keys: [Making; 2] = [spawn_blocking(|| generate_rsa(2048)), spawn_blocking(|| generate_rsa(2048))];
+        let mut keys: [Making; 2] = [self.keys_ahead.take(), self.keys_ahead.take()];
         if realm.keys.lacks_signature() {
             let [first, second] = &mut keys;
             let (der, rest) = tokio::select! {
