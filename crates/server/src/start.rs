@@ -121,7 +121,11 @@ fn write_key(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = options.open(&part)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    let linked = std::fs::hard_link(&part, path);
-    std::fs::remove_file(&part)?;
-    linked
+    // Not every file system has hard links; moving the file there is the next best.
+    let placed = std::fs::hard_link(&part, path).or_else(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => std::fs::rename(&part, path),
+    });
+    let _ = std::fs::remove_file(&part);
+    placed
 }
