@@ -34,7 +34,7 @@ impl Entropy {
     pub fn uuid(&self, now: Instant) -> Result<String, Error> {
         let millis = u64::try_from(now.millis()).unwrap_or_default();
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()?).into_uuid();
-        Ok(uuid.hyphenated().to_string())
+        Ok(uuid.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).to_owned())
     }
 
     /// A session id in Keycloak's shape: 24 url-safe characters. It begins with the time, so that sessions of one

@@ -11,6 +11,9 @@ pub struct Parameters {
 /// Longer values are refused, except those that hold a token or an assertion.
 const LONGEST: usize = 4_000;
 
+/// So many names are compared with each other in less time than a set of them is made.
+const FEW: usize = 12;
+
 /// Parameters that hold tokens: as long as the body allows.
 const LONG: [&str; 6] = ["refresh_token", "token", "client_assertion", "assertion", "subject_token", "id_token_hint"];
 
@@ -30,9 +33,16 @@ impl Parameters {
 
     /// The name of a parameter that occurs twice, also an unknown one (RFC 6749 section 3.2).
     pub fn repeated(&self) -> Option<&str> {
+        let names = || self.pairs.iter().map(|(name, _)| name.as_str());
+        if self.pairs.len() <= FEW {
+            return names()
+                .enumerate()
+                .find(|(at, name)| names().take(*at).any(|other| other == *name))
+                .map(|(_, name)| name);
+        }
         // A set, since a body has room for tens of thousands of names.
         let mut seen = HashSet::with_capacity(self.pairs.len());
-        self.pairs.iter().map(|(name, _)| name.as_str()).find(|name| !seen.insert(*name))
+        names().find(|name| !seen.insert(*name))
     }
 
     /// The name of a parameter whose value is longer than is read.
@@ -59,6 +69,11 @@ mod tests {
     fn repeated_names_are_found() {
         assert_eq!(parameters(&[("a", "1"), ("b", "2"), ("a", "1")]).repeated(), Some("a"));
         assert_eq!(parameters(&[("a", "1"), ("A", "2")]).repeated(), None);
+        let many: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let mut pairs: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();
+        assert_eq!(parameters(&pairs).repeated(), None);
+        pairs.push(("57", ""));
+        assert_eq!(parameters(&pairs).repeated(), Some("57"));
     }
 
     #[test]

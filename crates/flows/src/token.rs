@@ -46,12 +46,17 @@ pub async fn token(
     let client = authenticated(engine, call, &realm, parameters, seen, &mut trail).await?;
     no_repetition(parameters, &mut trail)?;
     client_auth::unbound(&client, &mut trail)?;
+    // The futures that wait for a hash or the database are boxed, so that the other grants do not carry their size.
     let granted = match grant {
         Grant::ClientCredentials => {
             grant::client_credentials::grant(engine, call, &realm, &client, parameters, &mut trail).await
         }
-        Grant::Password => grant::password::grant(engine, call, &realm, &client, parameters, &mut trail).await,
-        Grant::RefreshToken => grant::refresh_token::grant(engine, call, &realm, &client, parameters, &mut trail).await,
+        Grant::Password => {
+            Box::pin(grant::password::grant(engine, call, &realm, &client, parameters, &mut trail)).await
+        }
+        Grant::RefreshToken => {
+            Box::pin(grant::refresh_token::grant(engine, call, &realm, &client, parameters, &mut trail)).await
+        }
     }?;
     issue::issue(engine, call, &realm, granted).await.map_err(|error| trail.fail(error))
 }

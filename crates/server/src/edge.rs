@@ -7,116 +7,115 @@
 mod context;
 mod reach;
 
-pub use context::Context;
+pub use context::{Context, RequestId};
 pub use reach::Reach;
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant as Stopwatch;
 
-use axum::Router;
 use axum::body::Body;
-use axum::response::{IntoResponse as _, Response};
-use grantor_model::realm::RealmDocument;
-use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use tower::{Service, ServiceExt as _};
+use axum::response::Response;
+use grantor_model::realm::SECURITY_HEADERS;
+use http::header::{
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, CONTENT_TYPE, HeaderName,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
 
 use crate::app::Shared;
+use crate::http::Inbound;
 use crate::http::answer::{Answer, Secured};
-use crate::listen::Peer;
-use crate::routes::Matched;
+use crate::listen::{Peer, Service};
+use crate::routes::{Routes, UNMATCHED};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A request that was turned away at the door, with its answer.
-type Turned = Box<(Context, Response)>;
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// The service of the main listener.
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct Edge(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     app: Shared,
-    router: Router,
+    routes: Routes,
+    /// Names requests: unlike numbers from one, what it gives does not repeat after a restart.
+    last_id: AtomicU64,
 }
 
 impl Edge {
     /// Everything reachable at the main listener.
     pub fn new(app: Shared) -> Self {
-        Self { router: crate::routes::router(app.clone()), app }
+        let first = app.engine.entropy.bytes().map(u64::from_ne_bytes).unwrap_or_default();
+        Self(Arc::new(Inner { routes: Routes::new(), last_id: AtomicU64::new(first), app }))
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Body>) -> Response {
+    pub async fn handle(&self, peer: Peer, request: Request<Body>) -> Response {
+        let Inner { app, routes, last_id } = &*self.0;
         let started = Stopwatch::now();
         let method = request.method().clone();
-        let (context, mut response) = match self.admitted(request) {
-            Ok((context, request)) => {
-                let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-                (context, response)
-            }
-            Err(refused) => *refused,
+        let context = app.reach.context((app.clock.0)(), RequestId::after(last_id), peer, &request);
+        let (id, address) = match &context {
+            Ok(context) => (context.request_id, context.address),
+            Err(stranger) => (stranger.request_id, stranger.address),
         };
-        secure(&method, &mut response);
-        if let Ok(id) = HeaderValue::from_str(&context.request_id) {
-            response.headers_mut().insert(REQUEST_ID, id);
+        let (route, answer) = match admitted(app, context, request) {
+            Ok(inbound) => routes.answer(app, inbound).await,
+            Err(refused) => (UNMATCHED, *refused),
+        };
+        let Answer { mut response, secured } = answer;
+        if let Some(secured) = secured {
+            secure(&method, &secured, &mut response);
         }
-        let route = response.extensions().get::<Matched>().map_or("unmatched", |matched| matched.0);
+        response.headers_mut().insert(REQUEST_ID, id.value());
+        if method == Method::HEAD {
+            response = without_body(response);
+        }
         let (status, took) = (response.status().as_u16(), started.elapsed());
-        self.app.metrics.request(route, status, took);
+        app.metrics.request(route, status, took);
         tracing::info!(
             target: "grantor::request",
-            request = %context.request_id,
+            request = %id,
             %method,
             route,
             status,
             micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            address = %context.address,
+            %address,
         );
         response
     }
+}
 
-    /// Judges the path and the `Host` header, and finds out who is calling.
-    fn admitted(&self, request: Request<Body>) -> Result<(Context, Request<Body>), Turned> {
-        let (mut parts, body) = request.into_parts();
-        let peer = parts.extensions.get::<Peer>().copied();
-        let context = self.app.reach.context((self.app.clock.0)(), &self.app.engine.entropy, peer, &parts);
-        if let Some(answer) = bad_path(parts.uri.path()) {
-            return Err(Box::new((context.unwrap_or_default(), answer.into_response())));
-        }
-        let context = match context {
-            Ok(context) => context,
-            Err(context) => {
-                let hosts = self.app.reach.hosts();
-                let text = format!("This server does not answer for that host name. It answers for: {hosts}");
-                let body = serde_json::json!({"error": "misdirected_request", "error_description": text});
-                let answer = Answer::json(StatusCode::MISDIRECTED_REQUEST, &body).with_standard_headers();
-                return Err(Box::new((*context, answer.into_response())));
-            }
-        };
-        parts.uri = canonical(parts.uri);
-        parts.extensions.insert(context.clone());
-        Ok((context, Request::from_parts(parts, body)))
+impl Service for Edge {
+    type Body = Body;
+
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response> + use<> {
+        let edge = self.clone();
+        async move { edge.handle(peer, request.map(Body::new)).await }
     }
 }
 
-impl<B> Service<Request<B>> for Edge
-where
-    B: http_body_util::BodyExt<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+/// Judges the path and the `Host` header. A bad path is told first.
+fn admitted(
+    app: &Shared,
+    context: Result<Context, Box<Context>>,
+    request: Request<Body>,
+) -> Result<Inbound, Box<Answer>> {
+    let (mut parts, body) = request.into_parts();
+    if let Some(answer) = bad_path(parts.uri.path()) {
+        return Err(Box::new(answer));
     }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let edge = self.clone();
-        Box::pin(async move { Ok(edge.handle(request.map(Body::new)).await) })
-    }
+    let Ok(context) = context else {
+        let hosts = app.reach.hosts();
+        let text = format!("This server does not answer for that host name. It answers for: {hosts}");
+        let body = serde_json::json!({"error": "misdirected_request", "error_description": text});
+        return Err(Box::new(Answer::json(StatusCode::MISDIRECTED_REQUEST, &body).with_standard_headers()));
+    };
+    parts.uri = canonical(parts.uri);
+    Ok(Inbound::new(parts, body, context))
 }
 
 /// A path that two readers could read differently is refused, in Keycloak's words.
@@ -128,13 +127,25 @@ fn bad_path(path: &str) -> Option<Answer> {
     if path.contains(';') {
         return Some(answer("invalidCharacter", "Request path contains invalid character ';'"));
     }
-    let lower = path.to_ascii_lowercase();
-    let dotted = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
-    let hidden = lower.contains("%5c") || lower.contains('\\') || lower.contains("%00");
-    if path.contains("//") || hidden || lower.split('/').any(dotted) {
+    let mut escapes = path.as_bytes().windows(3).filter(|three| three.starts_with(b"%"));
+    let hidden = path.contains('\\') || escapes.any(|three| matches!(three, b"%5c" | b"%5C" | b"%00"));
+    if hidden || path.contains("//") || path.split('/').any(is_dotted) {
         return Some(answer("missingNormalization", "Request path not normalized"));
     }
     None
+}
+
+/// Whether a segment is `.` or `..`, also when its dots are escaped.
+fn is_dotted(segment: &str) -> bool {
+    let (mut rest, mut dots) = (segment, 0);
+    while !rest.is_empty() {
+        match [".", "%2e", "%2E"].iter().find_map(|dot| rest.strip_prefix(dot)) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+        dots += 1;
+    }
+    matches!(dots, 1 | 2)
 }
 
 /// The path without the prefix `/auth`, which older programs still have, and without a slash at the end.
@@ -151,37 +162,52 @@ fn canonical(uri: Uri) -> Uri {
 
 /// Writes the security headers of the realm that an answer belongs to. Which of them depends on what a browser would
 /// do with the answer: text cannot be framed, and only pages run scripts.
-fn secure(method: &Method, response: &mut Response) {
-    let Some(secured) = response.extensions_mut().remove::<Secured>() else { return };
-    let standard;
-    let policy = match &secured {
-        Secured::By(realm) => &realm.settings.browser_security_headers,
-        Secured::Standard => {
-            standard = RealmDocument::default();
-            &standard.browser_security_headers
-        }
-    };
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn secure(method: &Method, secured: &Secured, response: &mut Response) {
     let status = response.status();
+    let headers = response.headers_mut();
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_preflight = kind.is_empty() && method == Method::OPTIONS;
     let is_page = !is_preflight && !status.is_redirection() && (kind.is_empty() || kind.starts_with("text/html"));
     let framed = is_page || kind.starts_with("application/json");
-    let own_policy = response.headers().contains_key("content-security-policy");
-    let headers = [
-        ("referrerPolicy", "referrer-policy", true),
-        ("strictTransportSecurity", "strict-transport-security", true),
-        ("xContentTypeOptions", "x-content-type-options", true),
-        ("xRobotsTag", "x-robots-tag", true),
-        ("xFrameOptions", "x-frame-options", framed),
-        ("contentSecurityPolicy", "content-security-policy", is_page && !own_policy),
-        ("contentSecurityPolicyReportOnly", "content-security-policy-report-only", is_page),
-    ];
-    for (setting, name, applies) in headers {
-        let value = policy.get(setting).filter(|value| applies && !value.is_empty());
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
+    let own_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
+    let mut put = |setting: &str, value: &str| {
+        let (name, applies) = match setting {
+            "referrerPolicy" => (REFERRER_POLICY, true),
+            "strictTransportSecurity" => (STRICT_TRANSPORT_SECURITY, true),
+            "xContentTypeOptions" => (X_CONTENT_TYPE_OPTIONS, true),
+            "xRobotsTag" => (X_ROBOTS_TAG, true),
+            "xFrameOptions" => (X_FRAME_OPTIONS, framed),
+            "contentSecurityPolicy" => (CONTENT_SECURITY_POLICY, is_page && !own_policy),
+            "contentSecurityPolicyReportOnly" => (CONTENT_SECURITY_POLICY_REPORT_ONLY, is_page),
+            _ => return,
+        };
+        if applies && !value.is_empty() {
+            insert(headers, name, value);
         }
+    };
+    match secured {
+        Secured::By(realm) => {
+            realm.settings.browser_security_headers.iter().for_each(|(setting, value)| put(setting, value));
+        }
+        Secured::Standard => SECURITY_HEADERS.iter().for_each(|(setting, value)| put(setting, value)),
     }
+}
+
+/// Most realms keep the values that they began with; those need no copy.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let usual = SECURITY_HEADERS.iter().find(|(_, usual)| *usual == value);
+    let value = usual.map_or_else(|| HeaderValue::from_str(value), |(_, usual)| Ok(HeaderValue::from_static(usual)));
+    if let Ok(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+/// The answer to HEAD: what GET would say, and how long it would be (RFC 9110 section 9.3.2).
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    response.map(|_| Body::empty())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! What a stranger can hold is bounded here: how many connections, how long one may take to say what it wants, how long it may stay
 //! without wanting anything, how large its headers may be. How large a body may be and how long an answer may take depends on the URL
-//! and is left to the service. Each request carries its [`Peer`]; whether to believe a proxy about somebody further away is left to the
+//! and is left to the service. Each request comes with its [`Peer`]; whether to believe a proxy about somebody further away is left to the
 //! service too.
 //!
 //! `tls` keeps the certificate, `connection` serves one connection, `activity` knows what it is doing.
@@ -12,7 +12,6 @@ mod connection;
 mod room;
 mod tls;
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -27,19 +26,42 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
-use tower::Service;
+use tower::ServiceExt as _;
 
 use connection::Socket;
 pub use room::Room;
 pub use tls::{TlsError, TlsSource};
 
-/// Who is at the other end of the connection that a request came by; among the request's extensions.
+/// Who is at the other end of the connection that a request came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// The address of the other end. An IPv4 address is written as one, whatever the socket calls it.
     pub address: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+}
+
+/// What answers the requests of a listener.
+pub trait Service: Clone + Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
+
+    /// Answers one request.
+    fn answer(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
+}
+
+/// A router answers everybody alike.
+impl Service for axum::Router {
+    type Body = axum::body::Body;
+
+    fn answer(&self, _: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + use<> {
+        let answer = self.clone().oneshot(request);
+        async move { answer.await.unwrap_or_else(|never| match never {}) }
+    }
 }
 
 /// How much a connection may take.
@@ -180,33 +202,25 @@ pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, BindEr
 
 /// Serves the connections of a listener, at most `connections` at the same time, until `shutdown` becomes true (or its sender is gone), then lets what runs finish, for at most
 /// 8 s, and returns.
-pub async fn serve<S, B>(
+pub async fn serve(
     name: &str,
     listener: TcpListener,
     tls: Option<TlsSource>,
-    service: S,
+    service: impl Service,
     connections: u32,
     shutdown: watch::Receiver<bool>,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+) {
     let shared = Arc::new(Shared::new(name, tls, Limits { connections, ..Limits::default() }));
     accept(shared, listener, service, shutdown).await;
 }
 
 /// The loop itself.
-async fn accept<S, B>(shared: Arc<Shared>, listener: TcpListener, service: S, mut shutdown: watch::Receiver<bool>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    service: impl Service,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let slots = Arc::new(Semaphore::new(shared.limits.connections as usize));
     let mut full = Complaint::default();
     let mut failing = Failing::default();

@@ -1,17 +1,20 @@
 //! The table of public URLs. A row is a method, a path, what it is for, and its handler; `docs/urls.md` is made of it.
 //!
 //! Everything below `/realms` is also served below `/auth/realms`, where older programs look for it.
+//!
+//! The table is searched here, not by the web framework's router: that one wraps each handler in five services and its
+//! future in as many boxes, which costs as much as a quarter of an Ed25519 signature.
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use std::pin::Pin;
+
 use http::{Method, StatusCode, header};
 
 use crate::app::Shared;
 use crate::http::{Inbound, answer::Answer, error};
 use crate::{oauth, pages};
+
+/// The answer that a handler is working on.
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -24,12 +27,8 @@ pub struct Route {
     pub about: &'static str,
     /// What a caller needs: `public`, `client` or `token`.
     pub needs: &'static str,
-    router: fn(MethodFilter) -> MethodRouter<Shared>,
+    handler: fn(Shared, Inbound) -> Answering,
 }
-
-/// The row that a request matched, for the log and the counters.
-#[derive(Clone, Copy, Debug)]
-pub struct Matched(pub &'static str);
 
 macro_rules! routes {
     ($($method:ident $path:literal $needs:literal $handler:path, $about:literal;)*) => {
@@ -38,7 +37,7 @@ macro_rules! routes {
             path: $path,
             about: $about,
             needs: $needs,
-            router: |filter| on(filter, $handler),
+            handler: |app, inbound| Box::pin($handler(app, inbound)),
         }),*]
     };
 }
@@ -70,61 +69,90 @@ pub fn table() -> Vec<Route> {
     }
 }
 
-/// The table as a router.
-pub(crate) fn router(app: Shared) -> Router {
-    let mut router = Router::new();
-    let mut rows = table();
-    while let Some(path) = rows.first().map(|row| row.path) {
-        let (same, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.path == path);
-        rows = others;
-        let mut methods: MethodRouter<Shared> = MethodRouter::new();
-        for row in &same {
-            let filter = MethodFilter::try_from(row.method.clone()).unwrap_or(MethodFilter::GET);
-            methods = methods.merge((row.router)(filter));
-        }
-        let allow = same.iter().map(|row| row.method.as_str()).collect::<Vec<_>>().join(", ");
-        let methods = methods.fallback(move |state, inbound| wrong_method(state, inbound, allow.clone()));
-        let label = from_fn(move |request: Request, next: Next| labelled(path, request, next));
-        router = router.route(path, methods.layer(label));
-    }
-    router.fallback(unknown).with_state(app)
+/// The table, ready to be searched.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    search: matchit::Router<usize>,
+    paths: Vec<Path>,
 }
 
-async fn labelled(path: &'static str, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(Matched(path));
-    response
+/// A path with the rows that it has.
+#[derive(Debug)]
+struct Path {
+    name: &'static str,
+    rows: Vec<Route>,
+    /// The value of `Allow`.
+    methods: String,
 }
+
+impl Routes {
+    /// The whole table.
+    ///
+    /// # Panics
+    /// When two paths of the table contradict each other, which the first test would show.
+    #[allow(clippy::expect_used, reason = "the table is part of the program")]
+    pub(crate) fn new() -> Self {
+        let (mut search, mut paths) = (matchit::Router::new(), Vec::new());
+        let mut left = table();
+        while let Some(name) = left.first().map(|row| row.path) {
+            let (rows, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|row| row.path == name);
+            left = others;
+            let methods = rows.iter().map(|row| row.method.as_str()).collect::<Vec<_>>().join(", ");
+            search.insert(name, paths.len()).expect("paths that can be told apart");
+            paths.push(Path { name, rows, methods });
+        }
+        Self { search, paths }
+    }
+
+    /// Answers a request; beside the answer, its path as the table writes it, for the log and the counters.
+    pub(crate) async fn answer(&self, app: &Shared, inbound: Inbound) -> (&'static str, Answer) {
+        let found = self.search.at(inbound.parts.uri.path()).ok().and_then(|found| self.paths.get(*found.value));
+        let Some(path) = found else { return (UNMATCHED, unknown(app, inbound).await) };
+        // Whatever has GET has HEAD (RFC 9110 section 9.3.2).
+        let method = match &inbound.parts.method {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        let answer = match path.rows.iter().find(|row| row.method == method) {
+            Some(row) => (row.handler)(app.clone(), inbound).await,
+            None => wrong_method(app, inbound, &path.methods).await,
+        };
+        (path.name, answer)
+    }
+}
+
+/// What stands in the log for a path that is not in the table.
+pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// A method that the path does not have: 405 with the methods it has (RFC 9110 section 15.5.6). The well-known
 /// documents answer 404 instead, as recorded.
-async fn wrong_method(State(app): State<Shared>, inbound: Inbound, allow: String) -> Response {
-    let realm = match inbound.realm(&app).await {
+async fn wrong_method(app: &Shared, inbound: Inbound, methods: &str) -> Answer {
+    let realm = match inbound.realm(app).await {
         _ if !inbound.parts.uri.path().starts_with("/realms/") => None,
         Ok(realm) => Some(realm),
-        Err(answer) => return answer.into_response(),
+        Err(answer) => return answer,
     };
     let answer = if inbound.parts.uri.path().contains("/.well-known/") {
         error::plain(StatusCode::NOT_FOUND)
     } else {
-        error::plain(StatusCode::METHOD_NOT_ALLOWED).header(header::ALLOW, &allow)
+        error::plain(StatusCode::METHOD_NOT_ALLOWED).header(header::ALLOW, methods)
     };
     match realm {
-        Some(realm) => answer.of_realm(&realm).into_response(),
-        None => answer.with_standard_headers().into_response(),
+        Some(realm) => answer.of_realm(&realm),
+        None => answer.with_standard_headers(),
     }
 }
 
 /// A path that is not in the table.
-async fn unknown(State(app): State<Shared>, inbound: Inbound) -> Response {
+async fn unknown(app: &Shared, inbound: Inbound) -> Answer {
     let path = inbound.parts.uri.path();
     if !path.starts_with("/realms/") {
         let body = serde_json::json!({"error": "Unable to find matching target resource method"});
-        return Answer::json(StatusCode::NOT_FOUND, &body).into_response();
+        return Answer::json(StatusCode::NOT_FOUND, &body);
     }
-    let realm = match inbound.realm(&app).await {
+    let realm = match inbound.realm(app).await {
         Ok(realm) => realm,
-        Err(answer) => return answer.into_response(),
+        Err(answer) => return answer,
     };
     let other_protocol = path.split('/').nth(3) == Some("protocol") && path.split('/').nth(4) != Some("openid-connect");
     let answer = if other_protocol {
@@ -132,7 +160,7 @@ async fn unknown(State(app): State<Shared>, inbound: Inbound) -> Response {
     } else {
         error::plain(StatusCode::NOT_FOUND)
     };
-    answer.of_realm(&realm).into_response()
+    answer.of_realm(&realm)
 }
 
 /// The table as Markdown, for `docs/urls.md`.

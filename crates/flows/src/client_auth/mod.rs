@@ -119,7 +119,7 @@ async fn proved(
             let Some(assertion) = shown.assertion.filter(|_| shown.asserts) else {
                 return Err(trail.refuse("client assertion", "a JWT of the type jwt-bearer", "none", unknown()));
             };
-            assertion::check(engine, call, realm, client, assertion, trail).await
+            Box::pin(assertion::check(engine, call, realm, client, assertion, trail)).await
         }
         "client-x509" => Err(trail.refuse("client certificate", "mutual TLS", "no certificate", unknown())),
         _ => {

@@ -61,7 +61,7 @@ pub async fn issue(
             Refresh::Yes { chain: Some((chain, ChainState::Begins)), .. } => Some(chain),
             _ => None,
         };
-        engine.store.start_session(session, part, begins).await.map_err(store_error)?;
+        Box::pin(engine.store.start_session(session, part, begins)).await.map_err(store_error)?;
     }
     mint(engine, call, &realm, &granted)
 }
@@ -180,7 +180,7 @@ async fn with_keys<'a>(
     }
     for algorithm in needed {
         if realm.keys.signer(algorithm).is_none() {
-            realm = Cow::Owned(with_key(engine, &realm, algorithm, call.now).await?);
+            realm = Cow::Owned(Box::pin(with_key(engine, &realm, algorithm, call.now)).await?);
         }
     }
     Ok(realm)

@@ -98,6 +98,12 @@ impl Engine {
             entry.used.store(now.seconds(), Ordering::Relaxed);
             return Ok(Some(entry.realm.clone()));
         }
+        // Boxed, so that requests to a warm realm do not carry its size.
+        Box::pin(self.cold_realm(name, now)).await
+    }
+
+    /// A realm that is not in memory.
+    async fn cold_realm(&self, name: &str, now: Instant) -> Result<Option<Arc<Realm>>, Error> {
         // A name that leads nowhere keeps nobody waiting.
         if self.store.realm_number(name).await.map_err(store_error)?.is_none() {
             return Ok(None);

@@ -8,7 +8,7 @@ mod settings;
 mod user;
 
 pub use client::{ClientDocument, ClientScopeDocument, MapperDocument};
-pub use settings::RealmDocument;
+pub use settings::{RealmDocument, SECURITY_HEADERS};
 pub use user::{CredentialDocument, UserDocument};
 
 use std::collections::BTreeMap;

@@ -106,17 +106,17 @@ impl Default for RealmDocument {
 }
 
 /// The security headers of a new realm.
+/// The security headers of a new realm, under the names of their settings.
+pub const SECURITY_HEADERS: [(&str, &str); 7] = [
+    ("contentSecurityPolicy", "frame-src 'self'; frame-ancestors 'self'; object-src 'none';"),
+    ("contentSecurityPolicyReportOnly", ""),
+    ("referrerPolicy", "no-referrer"),
+    ("strictTransportSecurity", "max-age=31536000; includeSubDomains"),
+    ("xContentTypeOptions", "nosniff"),
+    ("xFrameOptions", "SAMEORIGIN"),
+    ("xRobotsTag", "none"),
+];
+
 fn standard_security_headers() -> BTreeMap<String, String> {
-    [
-        ("contentSecurityPolicy", "frame-src 'self'; frame-ancestors 'self'; object-src 'none';"),
-        ("contentSecurityPolicyReportOnly", ""),
-        ("referrerPolicy", "no-referrer"),
-        ("strictTransportSecurity", "max-age=31536000; includeSubDomains"),
-        ("xContentTypeOptions", "nosniff"),
-        ("xFrameOptions", "SAMEORIGIN"),
-        ("xRobotsTag", "none"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect()
+    SECURITY_HEADERS.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

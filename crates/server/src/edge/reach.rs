@@ -1,18 +1,23 @@
 //! Under which names and through which proxies the server is reached.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use grantor_flows::entropy::Entropy;
 use grantor_model::Instant;
-use http::request::Parts;
+use http::Request;
+use http::header::{HOST, HeaderName};
 
-use super::Context;
+use super::{Context, RequestId};
 use crate::config::{Config, Destination, Network};
 use crate::listen::Peer;
 
 /// Names of this machine: a `Host` header with one of them cannot lead anybody elsewhere.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Stands for an address that cannot be read: it is neither private nor anybody's.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -41,46 +46,69 @@ impl Reach {
     }
 
     /// Finds out who is calling and under which name. `Err` for a name that is not ours.
-    pub(super) fn context(
+    pub(super) fn context<B>(
         &self,
         now: Instant,
-        entropy: &Entropy,
-        peer: Option<Peer>,
-        parts: &Parts,
+        request_id: RequestId,
+        peer: Peer,
+        request: &Request<B>,
     ) -> Result<Context, Box<Context>> {
-        let peer = peer.unwrap_or(Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: false });
         let direct = peer.address.ip().to_canonical();
         let trusted = |address: IpAddr| self.proxies.iter().any(|proxy| proxy.contains(address));
         // Every line of a header: proxies add one as often as they make the first one longer.
-        let lines = |name: &str| -> Vec<&str> {
-            parts.headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect()
-        };
-        let forwarded = |name: &str| if trusted(direct) { lines(name) } else { Vec::new() };
-        let address = match forwarded("x-forwarded-for").join(",").as_str() {
-            "" => direct,
-            list => caller(list, trusted),
-        };
-        let secure = match forwarded("x-forwarded-proto").as_slice() {
-            [] => peer.tls,
-            protos => protos.iter().all(|proto| proto.trim().eq_ignore_ascii_case("https")),
-        };
-        let own = lines("host");
-        let named = match (forwarded("x-forwarded-host").as_slice(), own.as_slice()) {
-            ([one], _) | ([], [one]) => Some(*one),
-            ([], []) => parts.uri.authority().map(|authority| authority.as_str()),
+        let headers = request.headers();
+        let lines = |name: HeaderName| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
+        let mut context = Context { now, address: direct, secure: peer.tls, base: Arc::default(), request_id };
+        let mut forwarded_host = Named::Not;
+        if trusted(direct) {
+            let list = lines(X_FORWARDED_FOR).collect::<Vec<_>>().join(",");
+            if !list.is_empty() {
+                context.address = caller(&list, trusted);
+            }
+            if headers.contains_key(X_FORWARDED_PROTO) {
+                context.secure = lines(X_FORWARDED_PROTO).all(|proto| proto.trim().eq_ignore_ascii_case("https"));
+            }
+            forwarded_host = Named::by(lines(X_FORWARDED_HOST));
+        }
+        let named = match (forwarded_host, Named::by(lines(HOST))) {
+            (Named::Once(one), _) | (Named::Not, Named::Once(one)) => Some(one),
+            (Named::Not, Named::Not) => request.uri().authority().map(|authority| authority.as_str()),
             _ => None,
         };
         let (host, port) = named.and_then(host_and_port).unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse().unwrap_or(NOBODY);
-        let known = LOOPBACK.contains(&host.as_str())
-            || self.hosts.iter().any(|own| !host.is_empty() && own.covers(&host, literal));
-        let base = match &self.public {
+        let known = LOOPBACK.contains(&&*host) || (!host.is_empty() && self.is_own(&host));
+        context.base = match &self.public {
             Some(public) => public.clone(),
-            None => Arc::from(format!("{}://{host}{port}", if secure { "https" } else { "http" })),
+            None => {
+                let scheme = if context.secure { "https" } else { "http" };
+                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+                Arc::from([scheme, "://", &host, &port].concat())
+            }
         };
-        let context =
-            Context { now, address, secure, base, request_id: Arc::from(entropy.hex::<8>().unwrap_or_default()) };
         if known { Ok(context) } else { Err(Box::new(context)) }
+    }
+
+    fn is_own(&self, host: &str) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse().unwrap_or(NOBODY);
+        self.hosts.iter().any(|own| own.covers(host, literal))
+    }
+}
+
+/// How often a request names something that it may name once.
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    Not,
+    Once(&'a str),
+    Often,
+}
+
+impl<'a> Named<'a> {
+    fn by(mut lines: impl Iterator<Item = &'a str>) -> Self {
+        match (lines.next(), lines.next()) {
+            (None, _) => Self::Not,
+            (Some(one), None) => Self::Once(one),
+            (Some(_), Some(_)) => Self::Often,
+        }
     }
 }
 
@@ -105,8 +133,8 @@ fn caller(list: &str, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     caller
 }
 
-/// The host of an authority in lower case, and its port with the colon. `None` for what is not an authority.
-fn host_and_port(authority: &str) -> Option<(String, String)> {
+/// The host of an authority in lower case, and its port. `None` for what is not an authority.
+fn host_and_port(authority: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(_) => {
             let end = authority.find(']')? + 1;
@@ -115,19 +143,22 @@ fn host_and_port(authority: &str) -> Option<(String, String)> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     let port = match port.strip_prefix(':') {
-        None => String::new(),
-        Some(port) => format!(":{}", port.parse::<u16>().ok().filter(|_| !port.starts_with('+'))?),
+        None => None,
+        Some(port) => Some(port.parse::<u16>().ok().filter(|_| !port.starts_with('+'))?),
     };
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    (!host.is_empty() && host.chars().all(fine)).then(|| (host.to_ascii_lowercase(), port))
+    let host = match host.chars().any(|c| c.is_ascii_uppercase()) {
+        true => Cow::Owned(host.to_ascii_lowercase()),
+        false => Cow::Borrowed(host),
+    };
+    (!host.is_empty() && host.chars().all(fine)).then_some((host, port))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Reach, caller};
-    use crate::config::Network;
-    use grantor_flows::entropy::Entropy;
-    use http::Request;
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
 
     fn reach(public: Option<&str>, proxies: &[&str]) -> Reach {
         Reach {
@@ -142,11 +173,10 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let parts = request.body(()).expect("a request").into_parts().0;
-        reach
-            .context(grantor_model::Instant::from_seconds(0), &Entropy::new(), None, &parts)
-            .ok()
-            .map(|context| context.base.to_string())
+        let request = request.body(()).expect("a request");
+        let peer = Peer { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false };
+        let id = RequestId::after(&AtomicU64::new(0));
+        reach.context(Instant::from_seconds(0), id, peer, &request).ok().map(|context| context.base.to_string())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use grantor_flows::Realm;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -24,28 +24,32 @@ pub(crate) enum Secured {
 
 /// An answer in the making.
 #[derive(Debug)]
-pub(crate) struct Answer(Response);
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        self.0
-    }
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    pub(crate) secured: Option<Secured>,
 }
 
+/// Room for the headers of an answer with those that the edge adds: a map that has to grow is filled twice.
+const HEADERS: usize = 12;
+
 impl Answer {
+    fn new(status: StatusCode, body: Body) -> Self {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        response.headers_mut().reserve(HEADERS);
+        Self { response, secured: None }
+    }
+
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = status;
-        Self(response)
+        Self::new(status, Body::empty())
     }
 
     /// An answer of some media type.
     pub(crate) fn text(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Self {
-        let mut response = Response::new(body.into());
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        Self(response)
+        let mut answer = Self::new(status, body.into());
+        answer.response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        answer
     }
 
     /// JSON.
@@ -56,25 +60,28 @@ impl Answer {
     /// Sets a header; a value that cannot stand in one is left out.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.0.headers_mut().insert(name, value);
+            self.response.headers_mut().insert(name, value);
         }
         self
     }
 
     /// Not to be stored by anybody (RFC 6749 section 5.1).
-    pub(crate) fn no_store(self) -> Self {
-        self.header(CACHE_CONTROL, "no-store").header(PRAGMA, "no-cache")
+    pub(crate) fn no_store(mut self) -> Self {
+        let headers = self.response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        self
     }
 
     /// With a realm's security headers.
     pub(crate) fn of_realm(mut self, realm: &Arc<Realm>) -> Self {
-        self.0.extensions_mut().insert(Secured::By(realm.clone()));
+        self.secured = Some(Secured::By(realm.clone()));
         self
     }
 
     /// With the security headers of a new realm.
     pub(crate) fn with_standard_headers(mut self) -> Self {
-        self.0.extensions_mut().insert(Secured::Standard);
+        self.secured = Some(Secured::Standard);
         self
     }
 

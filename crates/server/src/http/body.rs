@@ -3,6 +3,10 @@
 //! Only the body is read, never the query. A body of another kind reads as empty, as recorded from Keycloak: then
 //! `grant_type` is missing. A strict flat JSON object is accepted beside the form, since documents show one.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use axum::body::Body;
 use bytes::Bytes;
 use grantor_flows::Parameters;
@@ -26,15 +30,20 @@ pub(crate) async fn parameters(headers: &HeaderMap, body: Body) -> Result<Parame
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         "application/x-www-form-urlencoded" => Ok(Parameters::new(form_urlencoded::parse(&bytes).into_owned())),
-        "multipart/form-data" => multipart(kind, bytes).await.map(Parameters::new),
+        "multipart/form-data" => Box::pin(multipart(kind, bytes)).await.map(Parameters::new),
         "application/json" => json(&bytes).map(Parameters::new),
         _ => Ok(Parameters::default()),
     }
 }
 
 async fn read(body: Body) -> Result<Bytes, Error> {
-    let reading = Limited::new(body, LONGEST).collect();
-    match tokio::time::timeout(SLOWEST, reading).await {
+    let mut reading = pin!(Limited::new(body, LONGEST).collect());
+    // A body that came with its head needs no clock.
+    let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => tokio::time::timeout(SLOWEST, reading).await,
+    };
+    match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Error::new(Kind::TooLarge, Code::InvalidRequest, "The request body is larger than 256 KiB"))

@@ -1,10 +1,8 @@
 //! A request as handlers get it.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
 use grantor_flows::decisions::About;
 use grantor_flows::token::Seen;
 use grantor_flows::{Call, Parameters, Realm};
@@ -30,17 +28,12 @@ pub(crate) struct Inbound {
     pub(crate) context: Context,
 }
 
-impl<S: Sync> FromRequest<S> for Inbound {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        let (mut parts, body) = request.into_parts();
-        let context = parts.extensions.remove::<Context>().unwrap_or_default();
-        Ok(Self { parts, body: SyncWrapper::new(body), context })
-    }
-}
-
 impl Inbound {
+    /// What the edge let in.
+    pub(crate) fn new(parts: Parts, body: Body, context: Context) -> Self {
+        Self { parts, body: SyncWrapper::new(body), context }
+    }
+
     /// The request as flows see it.
     pub(crate) fn call(&self) -> Call<'_> {
         let text = |name: HeaderName| self.parts.headers.get(name).and_then(|value| value.to_str().ok());

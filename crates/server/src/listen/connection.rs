@@ -1,13 +1,12 @@
 //! One connection, from the handshake to its end.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::{Request, Response, Version};
-use hyper::body::{Body, Incoming};
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
@@ -16,10 +15,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, Counted, Overdue, Watched};
-use super::{Limits, Peer, Shared, stopped};
+use super::{Limits, Peer, Service, Shared, stopped};
 
 /// A connection as it was accepted.
 pub(super) struct Socket {
@@ -30,14 +28,7 @@ pub(super) struct Socket {
 }
 
 /// Serves a connection until either side ends it.
-pub(super) async fn run<S, B>(shared: &Shared, socket: Socket, service: S, mut shutdown: watch::Receiver<bool>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+pub(super) async fn run(shared: &Shared, socket: Socket, service: impl Service, mut shutdown: watch::Receiver<bool>) {
     let Socket { stream, address, slot } = socket;
     // Answers are small and written whole: waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
@@ -80,25 +71,16 @@ impl<T> Wire<T> {
 }
 
 /// Speaks HTTP on a connection.
-async fn speak<T, S, B>(shared: &Shared, wire: Wire<T>, service: S, shutdown: watch::Receiver<bool>)
+async fn speak<T>(shared: &Shared, wire: Wire<T>, service: impl Service, shutdown: watch::Receiver<bool>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let Wire { stream, activity, peer } = wire;
     let watched = Arc::clone(&activity);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let answering = watched.begin(request.version() == Version::HTTP_2);
-        request.extensions_mut().insert(peer);
-        let answer = service.clone().oneshot(request);
-        async move {
-            let response = answer.await?;
-            Ok::<_, Infallible>(response.map(|body| Counted::new(body, answering)))
-        }
+        let answer = service.answer(peer, request);
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Counted::new(body, answering))) }
     });
     let connection = shared.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = attend(connection, &activity, &shared.limits, shutdown).await {

@@ -53,7 +53,18 @@ impl Drop for Folder {
 }
 
 /// What the server under test answers. Every body ends with a full stop, so that a client knows when it has it.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+#[derive(Clone)]
+struct Answering;
+
+impl Service for Answering {
+    type Body = Full<Bytes>;
+
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + use<> {
+        answer(peer, request)
+    }
+}
+
+async fn answer(peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let text = match path.as_str() {
         "/slow" => {
@@ -61,12 +72,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             "slow.".to_owned()
         }
         "/never" => std::future::pending().await,
-        _ => match request.extensions().get::<Peer>() {
-            Some(peer) => format!("{} {}.", peer.address.ip(), peer.tls),
-            None => "no peer.".to_owned(),
-        },
+        _ => format!("{} {}.", peer.address.ip(), peer.tls),
     };
-    Ok(Response::new(Full::new(Bytes::from(text))))
+    Response::new(Full::new(Bytes::from(text)))
 }
 
 struct Server {
@@ -81,7 +89,7 @@ impl Server {
         let address = listener.local_addr()?;
         let (stop, shutdown) = watch::channel(false);
         let shared = Arc::new(Shared::new("test", tls, limits));
-        let task = tokio::spawn(accept(shared, listener, tower::service_fn(answer), shutdown));
+        let task = tokio::spawn(accept(shared, listener, Answering, shutdown));
         Ok(Self { address, stop, task })
     }
 

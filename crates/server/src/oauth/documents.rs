@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use grantor_flows::Realm;
 use grantor_flows::keys::KeyUse;
 use grantor_model::jose::Algorithm;
@@ -20,14 +19,14 @@ use crate::http::answer::Answer;
 /// How long discovery may be stored: not at all.
 const NEVER_STORED: &str = "no-cache, must-revalidate, no-transform, no-store";
 
-pub(crate) async fn discovery(State(app): State<Shared>, inbound: Inbound) -> Answer {
+pub(crate) async fn discovery(app: Shared, inbound: Inbound) -> Answer {
     match inbound.realm(&app).await {
         Ok(realm) => described(&inbound, &realm),
         Err(answer) => answer,
     }
 }
 
-pub(crate) async fn discovery_before_path(State(app): State<Shared>, inbound: Inbound) -> Answer {
+pub(crate) async fn discovery_before_path(app: Shared, inbound: Inbound) -> Answer {
     match app.engine.realm(&inbound.segment(3), inbound.context.now).await {
         Ok(Some(realm)) => described(&inbound, &realm),
         Ok(None) => {
@@ -87,7 +86,7 @@ async fn with_keys(app: &Shared, inbound: &Inbound, realm: Arc<Realm>) -> Result
     })
 }
 
-pub(crate) async fn keys(State(app): State<Shared>, inbound: Inbound) -> Answer {
+pub(crate) async fn keys(app: Shared, inbound: Inbound) -> Answer {
     let realm = match inbound.realm(&app).await {
         Ok(realm) => realm,
         Err(answer) => return answer,
@@ -101,7 +100,7 @@ pub(crate) async fn keys(State(app): State<Shared>, inbound: Inbound) -> Answer 
     readable_anywhere(&inbound, answer.header(CACHE_CONTROL, "no-cache")).of_realm(&realm)
 }
 
-pub(crate) async fn realm(State(app): State<Shared>, inbound: Inbound) -> Answer {
+pub(crate) async fn realm(app: Shared, inbound: Inbound) -> Answer {
     let realm = match inbound.realm(&app).await {
         Ok(realm) => realm,
         Err(answer) => return answer,

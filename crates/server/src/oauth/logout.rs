@@ -1,6 +1,5 @@
 //! `POST …/logout` with a refresh token.
 
-use axum::extract::State;
 use grantor_flows::logout;
 use grantor_flows::token::Seen;
 use http::StatusCode;
@@ -11,7 +10,7 @@ use crate::app::Shared;
 use crate::http::answer::Answer;
 use crate::http::{Inbound, error};
 
-pub(crate) async fn post(State(app): State<Shared>, mut inbound: Inbound) -> Answer {
+pub(crate) async fn post(app: Shared, mut inbound: Inbound) -> Answer {
     let (realm, parameters) = match read(&app, &mut inbound).await {
         Ok(both) => both,
         Err(answer) => return answer,

@@ -9,7 +9,6 @@ pub(crate) mod userinfo;
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use grantor_flows::decisions::About;
 use grantor_flows::{Parameters, Realm};
 use grantor_model::Error;
@@ -36,19 +35,19 @@ fn unreadable(app: &Shared, inbound: &Inbound, realm: &Arc<Realm>, error: Error)
     inbound.refusal(app, &about, &refused, answer)
 }
 
-pub(crate) async fn preflight_post(state: State<Shared>, inbound: Inbound) -> Answer {
-    preflight(state, inbound, "POST, OPTIONS").await
+pub(crate) async fn preflight_post(app: Shared, inbound: Inbound) -> Answer {
+    preflight(app, inbound, "POST, OPTIONS").await
 }
 
-pub(crate) async fn preflight_get(state: State<Shared>, inbound: Inbound) -> Answer {
-    preflight(state, inbound, "GET").await
+pub(crate) async fn preflight_get(app: Shared, inbound: Inbound) -> Answer {
+    preflight(app, inbound, "GET").await
 }
 
-pub(crate) async fn preflight_get_head(state: State<Shared>, inbound: Inbound) -> Answer {
-    preflight(state, inbound, "GET, HEAD, OPTIONS").await
+pub(crate) async fn preflight_get_head(app: Shared, inbound: Inbound) -> Answer {
+    preflight(app, inbound, "GET, HEAD, OPTIONS").await
 }
 
-async fn preflight(State(app): State<Shared>, inbound: Inbound, methods: &'static str) -> Answer {
+async fn preflight(app: Shared, inbound: Inbound, methods: &'static str) -> Answer {
     match inbound.realm(&app).await {
         Ok(realm) => Answer::preflight(inbound.call().origin, methods).of_realm(&realm),
         Err(answer) => answer,

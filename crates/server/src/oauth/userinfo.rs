@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use grantor_flows::token::Seen;
 use grantor_flows::userinfo::{self, Userinfo};
 use grantor_flows::{Parameters, Realm};
@@ -15,14 +14,14 @@ use crate::app::Shared;
 use crate::http::answer::Answer;
 use crate::http::{Inbound, error};
 
-pub(crate) async fn get(State(app): State<Shared>, inbound: Inbound) -> Answer {
+pub(crate) async fn get(app: Shared, inbound: Inbound) -> Answer {
     match inbound.realm(&app).await {
         Ok(realm) => answer(&app, &inbound, &realm, &Parameters::default()).await,
         Err(answer) => answer,
     }
 }
 
-pub(crate) async fn post(State(app): State<Shared>, mut inbound: Inbound) -> Answer {
+pub(crate) async fn post(app: Shared, mut inbound: Inbound) -> Answer {
     match read(&app, &mut inbound).await {
         Ok((realm, parameters)) => answer(&app, &inbound, &realm, &parameters).await,
         Err(answer) => answer,

@@ -4,7 +4,6 @@
 //! them), it works once and for an hour, and only its hash is stored.
 
 use askama::Template;
-use axum::extract::State;
 use grantor_model::Secret;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, REFERRER_POLICY};
@@ -50,7 +49,7 @@ impl Page<'_> {
 
 const GONE: Page<'_> = Page { stage: Stage::Gone, username: "", problem: None };
 
-pub(crate) async fn get(State(app): State<Shared>, inbound: Inbound) -> Answer {
+pub(crate) async fn get(app: Shared, inbound: Inbound) -> Answer {
     match app.engine.is_administrator_link(&inbound.segment(1), inbound.context.now).await {
         Ok(true) => Page { stage: Stage::Open, username: "", problem: None }.answer(StatusCode::OK),
         Ok(false) => GONE.answer(StatusCode::NOT_FOUND),
@@ -58,7 +57,7 @@ pub(crate) async fn get(State(app): State<Shared>, inbound: Inbound) -> Answer {
     }
 }
 
-pub(crate) async fn post(State(app): State<Shared>, mut inbound: Inbound) -> Answer {
+pub(crate) async fn post(app: Shared, mut inbound: Inbound) -> Answer {
     let (link, now) = (inbound.segment(1), inbound.context.now);
     match app.engine.is_administrator_link(&link, now).await {
         Ok(true) => {}

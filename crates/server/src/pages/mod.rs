@@ -5,11 +5,12 @@ pub(crate) mod first_administrator;
 use http::StatusCode;
 use http::header::LOCATION;
 
+use crate::app::Shared;
 use crate::http::Inbound;
 use crate::http::answer::Answer;
 
 /// `/` leads to the console.
-pub(crate) async fn home(inbound: Inbound) -> Answer {
+pub(crate) async fn home(_: Shared, inbound: Inbound) -> Answer {
     let console = format!("{}/admin/", inbound.context.base);
     Answer::empty(StatusCode::FOUND).header(LOCATION, &console).with_standard_headers()
 }

@@ -7,6 +7,7 @@ mod shown;
 
 pub use shown::Shown;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -15,6 +16,7 @@ use axum::body::Body;
 use grantor::app::{App, Clock, Shared};
 use grantor::config::{self, Overrides};
 use grantor::edge::{Edge, Reach};
+use grantor::listen::Peer;
 use grantor::metrics::Metrics;
 use grantor::start;
 use grantor_flows::admin::import::IfExists;
@@ -132,7 +134,8 @@ impl World {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Shown {
-        let response = self.edge.handle(request).await;
+        let response =
+            self.edge.handle(Peer { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false }, request).await;
         Shown::of(response, self).await
     }
 
