@@ -14,6 +14,7 @@ pub mod introspect;
 pub mod issue;
 pub mod key_sets;
 pub mod keys;
+pub mod login;
 pub mod logout;
 pub mod otp;
 pub mod parameters;

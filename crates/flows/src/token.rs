@@ -122,6 +122,15 @@ pub async fn authenticated(
     seen.echo_origin = true;
     let client = client_auth::authenticate(engine, call, realm, parameters, trail).await?;
     seen.about.client = Some(client.client_id().to_owned());
+    origin(call, &client, seen, trail)?;
+    Ok(client)
+}
+
+/// Refuses a browser at an origin that the client does not list.
+///
+/// # Errors
+/// A refusal.
+pub fn origin(call: &Call<'_>, client: &Client, seen: &mut Seen, trail: &mut Trail) -> Result<(), Refused> {
     if let Some(origin) = call.origin {
         seen.echo_origin = client.allows_origin(origin);
         if !seen.echo_origin {
@@ -135,7 +144,7 @@ pub async fn authenticated(
         }
         trail.found("Origin", origin);
     }
-    Ok(client)
+    Ok(())
 }
 
 /// Refuses a parameter that occurs twice or is too long.

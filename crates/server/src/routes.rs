@@ -63,6 +63,10 @@ pub fn table() -> Vec<Route> {
         GET "/.well-known/oauth-authorization-server/realms/{realm}" "public" oauth::documents::discovery_before_path, "The same, where RFC 8414 section 3.1 puts it";
         GET "/realms/{realm}" "public" oauth::documents::realm, "Name, public key and addresses of a realm";
         OPTIONS "/realms/{realm}" "public" oauth::preflight_get, "CORS preflight";
+        POST "/realms/{realm}/login" "public" oauth::login::post, "Plain login: a name and a password for a token";
+        OPTIONS "/realms/{realm}/login" "public" oauth::preflight_post, "CORS preflight";
+        POST "/api/auth/login" "public" oauth::login::post_default, "Plain login in the default realm";
+        OPTIONS "/api/auth/login" "public" oauth::login::preflight_default, "CORS preflight";
         GET "/" "public" pages::home, "Leads to the console";
         GET "/first-administrator/{link}" "public" pages::first_administrator::get, "The page behind the one-time link";
         POST "/first-administrator/{link}" "public" pages::first_administrator::post, "Makes the first administrator";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grantor_model::realm::ClientDocument;
+use grantor_model::realm::{ClientDocument, MapperDocument};
 use grantor_model::{Error, Instant};
 use grantor_store::clients::{self as table, ClientRow};
 use grantor_store::users as user_table;
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{AdminError, json};
 use crate::engine::Engine;
+use crate::login::{Delivery, LOGIN};
 use crate::realms::Realm;
 use crate::vault::Vault;
 
@@ -114,6 +115,41 @@ pub struct NewClient {
     pub redirect_uris: Vec<String>,
     /// Web origins.
     pub web_origins: Vec<String>,
+    /// Plain login, and how its tokens are handed over.
+    pub login: Option<Delivery>,
+}
+
+/// Seconds that the token of a plain login lives: no refresh token comes with it.
+const LOGIN_LIFESPAN: i64 = 900;
+
+/// Sets a client up for plain login: tokens signed with HS256 that name the user, the roles and the client, and
+/// nothing else about the user.
+fn set_up_for_login(document: &mut ClientDocument, delivery: Delivery) {
+    let mapper = |name: &str, kind: &str, settings: &[(&str, &str)]| MapperDocument {
+        name: name.to_owned(),
+        protocol: Some("openid-connect".to_owned()),
+        protocol_mapper: kind.to_owned(),
+        config: settings.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect(),
+        ..MapperDocument::default()
+    };
+    let everywhere = [("access.token.claim", "true"), ("introspection.token.claim", "true")];
+    let roles = [("claim.name", "roles"), ("jsonType.label", "String"), ("multivalued", "true")];
+    let audience = [("included.client.audience", document.client_id.as_str())];
+    document.protocol_mappers = vec![
+        mapper("sub", "oidc-sub-mapper", &everywhere),
+        mapper("roles", "oidc-usermodel-realm-role-mapper", &[&everywhere[..], &roles].concat()),
+        mapper("audience", "oidc-audience-mapper", &[&everywhere[..], &audience].concat()),
+    ];
+    document.default_client_scopes = Some(Vec::new());
+    document.optional_client_scopes = Some(Vec::new());
+    document.attributes.extend(
+        [
+            (LOGIN, delivery.name().to_owned()),
+            ("access.token.signed.response.alg", "HS256".to_owned()),
+            ("access.token.lifespan", LOGIN_LIFESPAN.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), Some(value))),
+    );
 }
 
 impl Engine {
@@ -136,7 +172,7 @@ impl Engine {
         if new.service_account && realm.scopes.contains_key(SERVICE_ACCOUNT) {
             scopes.push(SERVICE_ACCOUNT.to_owned());
         }
-        let document = ClientDocument {
+        let mut document = ClientDocument {
             client_id: new.client_id.clone(),
             protocol: Some("openid-connect".to_owned()),
             secret: secret.clone(),
@@ -149,6 +185,9 @@ impl Engine {
             default_client_scopes: Some(scopes),
             ..ClientDocument::default()
         };
+        if let Some(delivery) = new.login {
+            set_up_for_login(&mut document, delivery);
+        }
         let mut statements = vec![table::insert(&row(&self.vault, &realm.id, &id, document)?)];
         if new.service_account {
             let user = super::users::service_account(realm, &id, &new.client_id, self.entropy.uuid(now)?, now)?;

@@ -61,7 +61,7 @@ pub async fn grant(
 }
 
 /// A session that begins now.
-pub(super) fn new_session(
+pub(crate) fn new_session(
     engine: &Engine,
     call: &Call<'_>,
     realm: &Realm,

@@ -88,7 +88,11 @@ pub(super) fn first_refresh(
     Ok(Refresh::Yes { scope, chain: Some((chain, ChainState::Begins)), successor: Some((jti, call.now)) })
 }
 
-async fn authenticated(
+/// The user whom name and password belong to, with everything that an account needs to sign in.
+///
+/// # Errors
+/// A refusal.
+pub(crate) async fn authenticated(
     engine: &Engine,
     call: &Call<'_>,
     realm: &Realm,

@@ -1,7 +1,8 @@
 //! `grantor client`: add, list, show, rotate-secret, enable, disable.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use grantor_flows::admin::clients::NewClient;
+use grantor_flows::login::Delivery;
 use serde_json::json;
 
 use super::local::Where;
@@ -31,6 +32,9 @@ pub(crate) struct AddArgs {
     /// A client without a secret
     #[arg(long)]
     public: bool,
+    /// Plain login: a user's name and password for a token, at POST /realms/NAME/login
+    #[arg(long, value_name = "DELIVERY", num_args = 0..=1, require_equals = true, default_missing_value = "body")]
+    login: Option<Delivered>,
     /// Where browsers may be sent back to; may be given several times
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
@@ -39,12 +43,34 @@ pub(crate) struct AddArgs {
     web_origin: Vec<String>,
 }
 
+/// How the token of a plain login is handed over.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Delivered {
+    /// In the JSON body
+    Body,
+    /// In the header Authorization of the answer, too
+    Header,
+    /// In a cookie that scripts cannot read, and nowhere else
+    Cookie,
+}
+
+impl From<Delivered> for Delivery {
+    fn from(delivered: Delivered) -> Self {
+        match delivered {
+            Delivered::Body => Self::Body,
+            Delivered::Header => Self::Header,
+            Delivered::Cookie => Self::Cookie,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
     /// Add a client and print its secret
     #[command(after_help = "Examples:
   grantor client add billing --realm acme --service-account
-  grantor client add shop --realm acme --public --direct-access")]
+  grantor client add shop --realm acme --public --direct-access
+  grantor client add app --realm acme --public --login")]
     Add(AddArgs),
     /// List the clients of a realm
     List {
@@ -99,6 +125,7 @@ async fn add(args: AddArgs, output: &Output) -> Result<(), CliError> {
         direct_access: args.direct_access,
         redirect_uris: args.redirect_uri,
         web_origins: args.web_origin,
+        login: args.login.map(Into::into),
     };
     let secret = local.engine.add_client(&realm, new, local.now).await?;
     local.settle().await;

@@ -19,6 +19,8 @@ pub enum Kind {
     Listen,
     /// The URL of this server.
     Url,
+    /// A name.
+    Name,
     /// A file or a folder.
     Path,
     /// A database URL.
@@ -56,6 +58,7 @@ impl Kind {
         match self {
             Self::Listen => "address:port, or off".to_owned(),
             Self::Url => "URL".to_owned(),
+            Self::Name => "name".to_owned(),
             Self::Path => "path".to_owned(),
             Self::Database => "database URL".to_owned(),
             Self::Networks => "list of addresses and networks".to_owned(),
@@ -141,9 +144,10 @@ impl Kind {
             Self::Database => parses::<DatabaseUrl>(text),
             Self::Networks => parses::<Network>(text),
             Self::Destinations => parses::<Destination>(text),
+            Self::Name if text.trim().is_empty() => Err("the name is empty".to_owned()),
             Self::Path if text.is_empty() => Err("the path is empty".to_owned()),
             Self::Word(words) if !words.contains(&text) => Err(format!("\"{text}\" is none of {}", words.join(", "))),
-            Self::Path | Self::Word(_) | Self::Number { .. } => Ok(()),
+            Self::Name | Self::Path | Self::Word(_) | Self::Number { .. } => Ok(()),
         }
     }
 }

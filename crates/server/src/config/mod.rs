@@ -75,6 +75,8 @@ pub struct Server {
     pub gateway_listen: Listen,
     /// The URL that clients know, when it is fixed.
     pub public_url: Option<PublicUrl>,
+    /// The realm that URLs without one mean.
+    pub default_realm: String,
     /// Folder of the embedded database and the master key.
     pub data: PathBuf,
     /// Further host names and addresses that requests may carry.
@@ -94,6 +96,7 @@ impl Default for Server {
             ops_listen: Listen::loopback(9000),
             gateway_listen: Listen::loopback(8000),
             public_url: None,
+            default_realm: "demo".to_owned(),
             data: PathBuf::from("./grantor-data"),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -89,6 +89,15 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "server",
+        name: "default_realm",
+        kind: Kind::Name,
+        default: "demo",
+        example: "\"acme\"",
+        flag: None,
+        about: "The realm of URLs that name none, such as `/api/auth/login`.",
+    },
+    Key {
+        section: "server",
         name: "data",
         kind: Kind::Path,
         default: "./grantor-data",

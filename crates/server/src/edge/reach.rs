@@ -28,6 +28,7 @@ pub struct Reach {
     public: Option<Arc<str>>,
     hosts: Vec<Destination>,
     proxies: Vec<Network>,
+    default_realm: String,
 }
 
 impl Reach {
@@ -36,7 +37,13 @@ impl Reach {
         let public = config.server.public_url.as_ref().map(|url| Arc::from(url.as_str()));
         let mut hosts = config.server.hosts.clone();
         hosts.extend(public.iter().filter_map(own_host));
-        Self { hosts, public, proxies: config.server.trusted_proxies.clone() }
+        let default_realm = config.server.default_realm.clone();
+        Self { hosts, public, proxies: config.server.trusted_proxies.clone(), default_realm }
+    }
+
+    /// The realm that URLs without one mean.
+    pub fn default_realm(&self) -> &str {
+        &self.default_realm
     }
 
     /// The names that requests may carry, for the message to who used another.
@@ -165,6 +172,7 @@ mod tests {
             public: public.map(std::sync::Arc::from),
             hosts: public.and_then(|url| super::own_host(&std::sync::Arc::from(url))).into_iter().collect(),
             proxies: proxies.iter().map(|proxy| proxy.parse::<Network>().expect("a network")).collect(),
+            default_realm: String::new(),
         }
     }
 

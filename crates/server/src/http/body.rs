@@ -16,6 +16,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
 
 /// The longest body that is read.
 const LONGEST: usize = 256 * 1024;
@@ -26,14 +27,30 @@ const SLOWEST: std::time::Duration = std::time::Duration::from_secs(10);
 /// Reads a body and the parameters in it.
 pub(crate) async fn parameters(headers: &HeaderMap, body: Body) -> Result<Parameters, Error> {
     let bytes = read(body).await?;
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/x-www-form-urlencoded" => Ok(Parameters::new(form_urlencoded::parse(&bytes).into_owned())),
-        "multipart/form-data" => Box::pin(multipart(kind, bytes)).await.map(Parameters::new),
-        "application/json" => json(&bytes).map(Parameters::new),
+    let kind = kind(headers);
+    match essence(kind).as_str() {
+        FORM => Ok(Parameters::new(form_urlencoded::parse(&bytes).into_owned())),
+        MULTIPART => Box::pin(multipart(kind, bytes)).await.map(Parameters::new),
+        JSON => json(&bytes).map(Parameters::new),
         _ => Ok(Parameters::default()),
     }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
+const JSON: &str = "application/json";
+
+fn kind(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn essence(kind: &str) -> String {
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a body is of a kind that holds parameters.
+pub(crate) fn has_parameters(headers: &HeaderMap) -> bool {
+    matches!(essence(kind(headers)).as_str(), FORM | MULTIPART | JSON)
 }
 
 async fn read(body: Body) -> Result<Bytes, Error> {
@@ -68,7 +85,7 @@ async fn multipart(kind: &str, bytes: Bytes) -> Result<Vec<(String, String)>, Er
 
 /// A JSON object whose members are texts. A member that occurs twice stays twice, so that it is refused like a
 /// repeated form parameter.
-struct Flat(Vec<(String, String)>);
+struct Flat(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Flat {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -92,9 +109,21 @@ impl<'de> Deserialize<'de> for Flat {
     }
 }
 
+/// A member that is a text; the name of another one is told, its value is not.
+fn text((name, value): (String, Value)) -> Result<(String, String), Error> {
+    match value {
+        Value::String(text) => Ok((name, text)),
+        _ => {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+            let text = format!("A JSON body must be an object whose members are texts, and '{shown}' is none");
+            Err(Error::request(text).because(name))
+        }
+    }
+}
+
 fn json(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
     match serde_json::from_slice(bytes) {
-        Ok(Flat(pairs)) => Ok(pairs),
+        Ok(Flat(pairs)) => pairs.into_iter().map(text).collect(),
         // What the parser says itself would quote the body, and with it a password that is not a text.
         Err(error) => {
             let place = format!("line {}, column {}", error.line(), error.column());

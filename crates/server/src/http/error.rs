@@ -22,12 +22,17 @@ pub(crate) fn status(kind: Kind) -> StatusCode {
 
 /// A protocol error as JSON. The reason stays inside.
 pub(crate) fn json(error: &Error) -> Answer {
+    json_as(status(error.kind), error)
+}
+
+/// The same with a status that the table does not give.
+pub(crate) fn json_as(status: StatusCode, error: &Error) -> Answer {
     let mut body = Map::new();
     body.insert("error".to_owned(), Value::from(error.code.as_str()));
     if let Some(description) = &error.description {
         body.insert("error_description".to_owned(), Value::from(description.as_ref()));
     }
-    let answer = Answer::json(status(error.kind), &body);
+    let answer = Answer::json(status, &body);
     match error.kind {
         Kind::Unavailable => answer.header(RETRY_AFTER, "2"),
         _ => answer,

@@ -55,8 +55,12 @@ impl Inbound {
 
     /// The realm that the path names. Without one, whoever posted is told and the refusal kept.
     pub(crate) async fn realm(&self, app: &App) -> Result<Arc<Realm>, Answer> {
-        let name = self.segment(1);
-        let error = match app.engine.realm(&name, self.context.now).await {
+        self.realm_called(app, &self.segment(1)).await
+    }
+
+    /// The realm of a name.
+    pub(crate) async fn realm_called(&self, app: &App, name: &str) -> Result<Arc<Realm>, Answer> {
+        let error = match app.engine.realm(name, self.context.now).await {
             Ok(Some(realm)) => return Ok(realm),
             Ok(None) => Error::bare(Kind::NotFound, Code::UnknownRealm),
             Err(error) => error,
@@ -65,9 +69,9 @@ impl Inbound {
         if self.parts.method != Method::POST {
             return Err(answer);
         }
-        let about = About { realm: name.clone(), endpoint: "realm", ..About::default() };
+        let about = About { realm: name.to_owned(), endpoint: "realm", ..About::default() };
         let refused = match error.kind {
-            Kind::NotFound => Trail::new().refuse("realm", "a realm of this server", &name, error),
+            Kind::NotFound => Trail::new().refuse("realm", "a realm of this server", name, error),
             _ => Trail::new().fail(error),
         };
         Err(self.refusal(app, &about, &refused, answer))

@@ -2,6 +2,7 @@
 
 pub(crate) mod documents;
 pub(crate) mod introspect;
+pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod revoke;
 pub(crate) mod token;

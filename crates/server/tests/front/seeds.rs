@@ -1,4 +1,5 @@
-//! The acceptance rows of seed 0 (K, the task API) and seed 1 (R, the registry) that need no gateway.
+//! The acceptance rows of seed 0 (K, the task API), seed 1 (R, the registry), and seed 2 (G, plain login) that need no gateway.
 
+mod login;
 mod registry;
 mod task;
