@@ -16,7 +16,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The longest body that is read.
 const LONGEST: usize = 256 * 1024;
@@ -83,21 +83,21 @@ async fn multipart(kind: &str, bytes: Bytes) -> Result<Vec<(String, String)>, Er
     Ok(pairs)
 }
 
-/// A JSON object whose members are texts. A member that occurs twice stays twice, so that it is refused like a
-/// repeated form parameter.
-struct Flat(Vec<(String, Value)>);
+/// A JSON object, its members as they stand in the body: a stranger's tree costs nothing but its bytes. A member that
+/// occurs twice stays twice, so that it is refused like a repeated form parameter.
+struct Flat<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Flat {
+impl<'de> Deserialize<'de> for Flat<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Flat;
+            type Value = Flat<'de>;
 
             fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 out.write_str("an object with texts as members")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Flat, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Flat<'de>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
@@ -109,14 +109,16 @@ impl<'de> Deserialize<'de> for Flat {
     }
 }
 
-/// A member that is a text; the name of another one is told, its value is not.
-fn text((name, value): (String, Value)) -> Result<(String, String), Error> {
-    match value {
-        Value::String(text) => Ok((name, text)),
-        _ => {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+/// A member that is a text; the name of another one is told, its value is not. Of the name stays what an error
+/// description may hold (RFC 6749 section 5.2).
+fn text((name, value): (String, &RawValue)) -> Result<(String, String), Error> {
+    match serde_json::from_str(value.get()) {
+        Ok(text) => Ok((name, text)),
+        Err(_) => {
+            let allowed = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+            let shown: String = name.chars().filter(allowed).take(40).collect();
             let text = format!("A JSON body must be an object whose members are texts, and '{shown}' is none");
-            Err(Error::request(text).because(name))
+            Err(Error::request(text))
         }
     }
 }
