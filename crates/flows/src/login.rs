@@ -11,8 +11,7 @@ use serde_json::Value;
 
 use crate::client_auth;
 use crate::engine::{Call, Engine};
-use crate::grant::client_credentials::new_session;
-use crate::grant::{Granted, Refresh, password, scopes_of};
+use crate::grant::{Granted, Refresh, new_session, password, scopes_of};
 use crate::issue;
 use crate::parameters::Parameters;
 use crate::realms::{Client, Realm};

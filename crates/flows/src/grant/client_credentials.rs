@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use grantor_model::{Code, Error, Kind, Refused, Trail};
-use grantor_store::sessions::{ClientSessionRow, SessionRow};
 
-use super::{Granted, Refresh, Session, scopes};
+use super::{Granted, Refresh, Session, new_session, scopes};
 use crate::engine::{Call, Engine};
 use crate::parameters::Parameters;
 use crate::realms::{Client, Realm};
-use crate::sessions::Limits;
 
 fn not_allowed(text: &'static str) -> Error {
     Error::new(Kind::Unauthenticated, Code::UnauthorizedClient, text)
@@ -58,28 +56,4 @@ pub async fn grant(
         (Session::Transient, Refresh::No)
     };
     Ok(Granted { user, client: client.clone(), scopes, session, letters: "cc", refresh })
-}
-
-/// A session that begins now.
-pub(crate) fn new_session(
-    engine: &Engine,
-    call: &Call<'_>,
-    realm: &Realm,
-    client: &Client,
-    user_id: &str,
-    offline: bool,
-) -> Result<Session, Error> {
-    let id = engine.entropy.session_id(call.now)?;
-    let session = SessionRow {
-        id: id.clone(),
-        offline,
-        realm_id: realm.id.clone(),
-        user_id: user_id.to_owned(),
-        started: call.now,
-        used: call.now,
-        ends: Limits::of(&realm.settings, client, offline).sweep_at(call.now),
-    };
-    let part =
-        ClientSessionRow { session_id: id, offline, client_id: client.id.clone(), started: call.now, used: call.now };
-    Ok(Session::New(session, part))
 }

@@ -10,10 +10,12 @@ pub(crate) use scopes::granted as scopes_of;
 
 use std::sync::Arc;
 
-use grantor_model::Instant;
+use grantor_model::{Error, Instant};
 use grantor_store::sessions::{ChainRow, ClientSessionRow, SessionRow};
 
-use crate::realms::{Client, User};
+use crate::engine::{Call, Engine};
+use crate::realms::{Client, Realm, User};
+use crate::sessions::Limits;
 
 /// The grants of the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,4 +102,28 @@ pub enum ChainState {
     Begins,
     /// The grant moved it on.
     Moved,
+}
+
+/// A session that begins now.
+pub(crate) fn new_session(
+    engine: &Engine,
+    call: &Call<'_>,
+    realm: &Realm,
+    client: &Client,
+    user_id: &str,
+    offline: bool,
+) -> Result<Session, Error> {
+    let id = engine.entropy.session_id(call.now)?;
+    let session = SessionRow {
+        id: id.clone(),
+        offline,
+        realm_id: realm.id.clone(),
+        user_id: user_id.to_owned(),
+        started: call.now,
+        used: call.now,
+        ends: Limits::of(&realm.settings, client, offline).sweep_at(call.now),
+    };
+    let part =
+        ClientSessionRow { session_id: id, offline, client_id: client.id.clone(), started: call.now, used: call.now };
+    Ok(Session::New(session, part))
 }

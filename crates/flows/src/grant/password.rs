@@ -9,8 +9,7 @@ use grantor_model::{Code, Error, Kind, Refused, Secret, Trail};
 use grantor_store::sessions::ChainRow;
 use grantor_store::users::{self, CredentialRow, UserRow};
 
-use super::client_credentials::new_session;
-use super::{ChainState, Granted, GrantedScopes, Refresh, scopes};
+use super::{ChainState, Granted, GrantedScopes, Refresh, new_session, scopes};
 use crate::engine::{Call, Engine, store_error};
 use crate::otp::OneTime;
 use crate::parameters::Parameters;
