@@ -2,8 +2,8 @@
 //!
 //! Everything below `/realms` is also served below `/auth/realms`, where older programs look for it.
 //!
-//! The table is searched here, not by the web framework's router: that one wraps each handler in five services and its
-//! future in as many boxes, which costs as much as a quarter of an Ed25519 signature.
+//! The table is searched here, not by the web framework's router: that one wraps each handler in several services and
+//! its future in as many boxes, which shows at the token endpoint.
 
 use std::pin::Pin;
 
@@ -131,10 +131,13 @@ pub(crate) const UNMATCHED: &str = "unmatched";
 /// A method that the path does not have: 405 with the methods it has (RFC 9110 section 15.5.6). The well-known
 /// documents answer 404 instead, as recorded.
 async fn wrong_method(app: &Shared, inbound: Inbound, methods: &str) -> Answer {
-    let realm = match inbound.realm(app).await {
-        _ if !inbound.parts.uri.path().starts_with("/realms/") => None,
-        Ok(realm) => Some(realm),
-        Err(answer) => return answer,
+    // Elsewhere no part of the path names a realm.
+    let realm = match inbound.parts.uri.path().starts_with("/realms/") {
+        true => match inbound.realm(app).await {
+            Ok(realm) => Some(realm),
+            Err(answer) => return answer,
+        },
+        false => None,
     };
     let answer = if inbound.parts.uri.path().contains("/.well-known/") {
         error::plain(StatusCode::NOT_FOUND)
