@@ -165,6 +165,10 @@ impl Engine {
             return Err(AdminError::new("a public client cannot have a service account")
                 .hint("leave --public out: a client that acts for itself needs a secret"));
         }
+        if new.login.is_some() && new.service_account {
+            return Err(AdminError::new("a client for plain login cannot have a service account")
+                .hint("add two clients: what a login token says is not what a service account's token says"));
+        }
         let id = self.entropy.uuid(now)?;
         let secret = if new.public { None } else { Some(self.entropy.secret::<32>()?) };
         let mut scopes = realm.settings.default_default_client_scopes.clone();
