@@ -80,6 +80,15 @@ async fn g02_g03_g04_g11_the_token_says_who_and_nothing_more() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(grantor_postgres), ignore = "needs PostgreSQL's programs (Debian: postgresql)")]
+async fn g07_g10_the_same_on_postgres() {
+    let world = World::on_postgres(&realm("body").to_string()).await;
+    let token = token(&login(&world, BOB).await.expect(200));
+    assert_eq!(part(&token, 0)["alg"], "HS256");
+    login(&world, r#"{"username":"bob","password":"wrong"}"#).await.expect(401);
+}
+
+#[tokio::test]
 async fn g05_the_signature_is_hmac_sha_256_of_the_two_parts() {
     let world = world("body").await;
     let token = token(&login(&world, BOB).await.expect(200));
