@@ -18,7 +18,7 @@ use criterion::{Criterion, Throughput};
 use grantor_flows::admin::import::IfExists;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
-use grantor_flows::fetch::{Boxed, Fetch};
+use grantor_flows::fetch::{Boxed, Fetch, Fetched};
 use grantor_flows::key_sets::KeySets;
 use grantor_flows::keys::Ahead;
 use grantor_flows::passwords::Passwords;
@@ -50,7 +50,11 @@ const CALL: Call<'static> = Call {
 struct Nowhere;
 
 impl Fetch for Nowhere {
-    fn get<'a>(&'a self, _: &'a str) -> Boxed<'a, Result<Vec<u8>, String>> {
+    fn get<'a>(&'a self, _: &'a str) -> Boxed<'a, Result<Fetched, String>> {
+        Box::pin(std::future::ready(Err("nothing is fetched here".to_owned())))
+    }
+
+    fn admits<'a>(&'a self, _: &'a str) -> Boxed<'a, Result<(), String>> {
         Box::pin(std::future::ready(Err("nothing is fetched here".to_owned())))
     }
 }
@@ -108,6 +112,7 @@ async fn engine(folder: &Folder) -> Engine {
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),
         fetch: Arc::new(Nowhere),
+        wso2: grantor_flows::wso2::Settings::default(),
     };
     engine.make_master(NOW).await.unwrap();
     engine.import_realm(realm_file(), IfExists::Fail, NOW).await.unwrap();

@@ -38,6 +38,8 @@ pub struct Engine {
     pub key_sets: KeySets,
     /// The way to others.
     pub fetch: Arc<dyn Fetch>,
+    /// What WSO2's face is configured with.
+    pub wso2: crate::wso2::Settings,
 }
 
 impl std::fmt::Debug for Engine {

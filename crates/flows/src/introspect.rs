@@ -138,6 +138,12 @@ fn described(realm: &Realm, token: &Known, user: &User, client: &Client) -> Map<
     }
     copy("scope", &mut answer);
     answer.extend(mapped.claims);
+    if user.provider.is_some() {
+        // What the provider said is nowhere but in the token.
+        for (name, value) in &token.claims {
+            answer.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
+    }
     answer.insert("client_id".to_owned(), Value::from(client.client_id()));
     answer.insert("username".to_owned(), Value::from(user.username.as_str()));
     answer.insert("token_type".to_owned(), Value::from(token.kind()));

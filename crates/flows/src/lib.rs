@@ -4,6 +4,7 @@
 //! in order. Nothing here knows HTTP or SQL; the clock and the dice come in with [`Call`] and [`Engine`].
 
 pub mod admin;
+pub mod assertions;
 pub mod client_auth;
 pub mod decisions;
 pub mod engine;
@@ -27,6 +28,7 @@ pub mod token;
 pub mod userinfo;
 pub mod vault;
 pub mod verify;
+pub mod wso2;
 
 pub use engine::{Call, Engine};
 pub use parameters::Parameters;

@@ -57,6 +57,9 @@ pub async fn token(
         Grant::RefreshToken => {
             Box::pin(grant::refresh_token::grant(engine, call, &realm, &client, parameters, &mut trail)).await
         }
+        Grant::JwtBearer => {
+            Box::pin(grant::jwt_bearer::grant(engine, call, &realm, &client, parameters, &mut trail)).await
+        }
     }?;
     issue::issue(engine, call, &realm, granted).await.map_err(|error| trail.fail(error))
 }

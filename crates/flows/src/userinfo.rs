@@ -5,8 +5,10 @@ use std::sync::Arc;
 use grantor_model::{Code, Error, Kind, Refused, Trail};
 use serde_json::{Map, Value};
 
+use crate::assertions::nobody;
 use crate::engine::{Call, Engine, store_error};
-use crate::issue::{self, sign, userinfo_algorithm};
+use crate::grant::jwt_bearer::LETTERS;
+use crate::issue::{self, IDENTITY_PROVIDER, sign, userinfo_algorithm};
 use crate::realms::{Client, Realm, User};
 use crate::token::Seen;
 use crate::verify::{self, Known};
@@ -123,6 +125,11 @@ fn is_lightweight(token: &Known) -> bool {
     token.text("jti").and_then(|jti| jti.get(2..4)) == Some("lt")
 }
 
+/// Whether an identity provider's assertion was the ground of a token: the letters of its `jti` say so.
+fn is_of_assertion(token: &Known) -> bool {
+    token.text("jti").and_then(|jti| jti.get(4..6)) == Some(LETTERS)
+}
+
 /// Why a token with a right signature is dead.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
@@ -150,6 +157,15 @@ pub(crate) async fn subject(
         return Ok(Err(Gone::Revoked));
     }
     let user_id = match token.text("sid") {
+        None if is_of_assertion(token) => {
+            let subject = token.text("sub").unwrap_or_default();
+            if let Some(provider) = token.text(IDENTITY_PROVIDER) {
+                // Nobody here to ask: the provider that spoke for the subject has to be on still.
+                let on = realm.providers.iter().any(|known| known.alias == provider && known.enabled);
+                return Ok(if on { Ok(Arc::new(nobody(subject, provider))) } else { Err(Gone::Session) });
+            }
+            subject.to_owned()
+        }
         None => match &client.service_account {
             Some(user) if user.enabled && iat < user.not_before => return Ok(Err(Gone::Revoked)),
             Some(user) if user.enabled => return Ok(Ok(user.clone())),

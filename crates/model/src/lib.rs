@@ -3,9 +3,11 @@
 //! Nothing here waits, reads a clock, rolls dice, speaks HTTP or SQL. Time and randomness are arguments, so
 //! every rule can be tested with plain values. What happens in which order is `grantor-flows`' matter.
 
+pub mod assertion;
 pub mod claims;
 pub mod decision;
 pub mod error;
+pub mod identity_provider;
 pub mod jose;
 pub mod mapper;
 pub mod realm;

@@ -29,8 +29,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grantor_flows::fetch::{Boxed, Fetch};
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use grantor_flows::fetch::{Boxed, Fetch, Fetched};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -45,7 +45,10 @@ use crate::config::Destination;
 pub use discovery::Metadata;
 
 /// The largest body that is read: key sets and metadata have a few thousand bytes.
-const LARGEST_BODY: usize = 1024 * 1024;
+const LARGEST_BODY: usize = 512 * 1024;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(1);
 
 /// How long a connection is kept for the next request to the same host.
 const IDLE: Duration = Duration::from_secs(30);
@@ -97,6 +100,7 @@ impl Outbound {
         // `https` goes through this connector as well.
         http.enforce_http(false);
         http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT.min(timeout)));
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
             .map_err(|error| format!("no TLS version can be used: {error}"))?
@@ -116,9 +120,37 @@ impl Outbound {
     /// # Errors
     /// Why there is none, in one line.
     pub async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        self.answer(url).await.map(|answer| answer.body)
+    }
+
+    async fn answer(&self, url: &str) -> Result<Answer, String> {
         let target = self.target(url)?;
         let answer = self.send(&target, Method::GET, HeaderMap::new(), Bytes::new()).await?;
-        if answer.status == 200 { Ok(answer.body) } else { Err(format!("{target} answers {}", named(answer.status))) }
+        if answer.status == 200 { Ok(answer) } else { Err(format!("{target} answers {}", named(answer.status))) }
+    }
+
+    /// Judges a URL as far as that can be done now.
+    async fn admitted(&self, url: &str) -> Result<(), String> {
+        let target = self.target(url)?;
+        match self.judged(&target).await {
+            Err(Unreachable { refused: true, reason }) => Err(format!("{target}: {reason}")),
+            Err(_) if target.is_in_clear() => Err(format!("{target}: the name does not resolve, and {IN_CLEAR}")),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Judges where a URL leads. In the clear anybody on the way could answer: only where the operator knows the way.
+    async fn judged(&self, target: &Target) -> Result<(), Unreachable> {
+        let host = target.uri.host().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let addresses = match bare.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => resolve(host, &self.reach).await?.iter().map(SocketAddr::ip).collect(),
+        };
+        if target.is_in_clear() && !addresses.iter().all(|address| self.reach.allows(host, *address)) {
+            return Err(Unreachable { refused: true, reason: IN_CLEAR.to_owned() });
+        }
+        Ok(())
     }
 
     /// The answer to a POST of a form, whatever its status, unless it is a redirect. `form` is url-encoded already.
@@ -159,6 +191,9 @@ impl Outbound {
 
     async fn send(&self, target: &Target, method: Method, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
         let mut request = Request::new(Full::new(body));
+        if target.is_in_clear() {
+            self.judged(target).await.map_err(|unreachable| format!("{target}: {unreachable}"))?;
+        }
         *request.method_mut() = method;
         *request.uri_mut() = target.uri.clone();
         *request.headers_mut() = headers;
@@ -189,9 +224,30 @@ impl Outbound {
 }
 
 impl Fetch for Outbound {
-    fn get<'a>(&'a self, url: &'a str) -> Boxed<'a, Result<Vec<u8>, String>> {
-        Box::pin(Self::get(self, url))
+    fn get<'a>(&'a self, url: &'a str) -> Boxed<'a, Result<Fetched, String>> {
+        Box::pin(async move {
+            let answer = self.answer(url).await?;
+            Ok(Fetched { max_age: max_age(&answer.headers), body: answer.body })
+        })
     }
+
+    fn admits<'a>(&'a self, url: &'a str) -> Boxed<'a, Result<(), String>> {
+        Box::pin(self.admitted(url))
+    }
+}
+
+/// How long an answer may be kept (RFC 9111 section 5.2.2), in seconds.
+fn max_age(headers: &HeaderMap) -> Option<i64> {
+    let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut longest = None;
+    for directive in directives.flat_map(|value| value.split(',')).map(|one| one.trim().to_ascii_lowercase()) {
+        match directive.split_once('=') {
+            Some(("max-age", seconds)) => longest = seconds.trim_matches('"').parse().ok().or(longest),
+            None if matches!(directive.as_str(), "no-store" | "no-cache") => return Some(0),
+            _ => {}
+        }
+    }
+    longest
 }
 
 /// A URL that may be asked, as far as that can be said before its name is resolved. Its `Display` is scheme, host and
@@ -199,6 +255,12 @@ impl Fetch for Outbound {
 #[derive(Debug)]
 struct Target {
     uri: Uri,
+}
+
+impl Target {
+    fn is_in_clear(&self) -> bool {
+        self.uri.scheme_str() == Some("http")
+    }
 }
 
 impl fmt::Display for Target {
@@ -210,6 +272,9 @@ impl fmt::Display for Target {
 
 /// What the key of the configuration is called that allows more.
 const ALLOWED_BY: &str = "allow_private in [outbound]";
+
+/// Why an address is not asked without TLS.
+const IN_CLEAR: &str = "http:// is for what allow_private in [outbound] holds; others are asked by https://";
 
 /// Which addresses may be reached.
 #[derive(Debug)]
@@ -230,6 +295,14 @@ impl Reach {
             Self::Public { besides } => {
                 address::is_public(address) || besides.iter().any(|allowed| allowed.covers(host, address))
             }
+        }
+    }
+
+    /// Whether the operator named this host or its address.
+    fn allows(&self, host: &str, address: IpAddr) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Public { besides } => besides.iter().any(|allowed| allowed.covers(host, address)),
         }
     }
 }
@@ -256,28 +329,41 @@ impl Service<Name> for Resolver {
 async fn resolve(host: &str, reach: &Reach) -> Result<Vec<SocketAddr>, Unreachable> {
     // The port is the connector's matter; it replaces this one.
     let found = tokio::net::lookup_host((host, 0)).await;
-    let found: Vec<SocketAddr> = found.map_err(|_| Unreachable("the name does not resolve".to_owned()))?.collect();
+    let found: Vec<SocketAddr> = found.map_err(|_| Unreachable::unknown("the name does not resolve"))?.collect();
     let (allowed, refused): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|address| reach.includes(host, address.ip()));
     if !allowed.is_empty() {
         return Ok(allowed);
     }
-    Err(Unreachable(match refused.first() {
-        Some(address) => format!(
-            "the name resolves to {}, which is not a public address, and {ALLOWED_BY} does not hold it",
-            address.ip()
-        ),
-        None => "the name has no address".to_owned(),
-    }))
+    Err(match refused.first() {
+        Some(address) => Unreachable {
+            refused: true,
+            reason: format!(
+                "the name resolves to {}, which is not a public address, and {ALLOWED_BY} does not hold it",
+                address.ip()
+            ),
+        },
+        None => Unreachable::unknown("the name has no address"),
+    })
 }
 
 /// Why a name cannot be reached.
 #[derive(Debug)]
-struct Unreachable(String);
+struct Unreachable {
+    /// Whether it has addresses that must not be reached.
+    refused: bool,
+    reason: String,
+}
+
+impl Unreachable {
+    fn unknown(reason: &str) -> Self {
+        Self { refused: false, reason: reason.to_owned() }
+    }
+}
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.reason)
     }
 }
 

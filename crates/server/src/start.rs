@@ -56,6 +56,7 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),
         fetch: std::sync::Arc::new(outbound),
+        wso2: grantor_flows::wso2::Settings { default_realm: config.server.default_realm.clone() },
     })
 }
 

@@ -8,6 +8,8 @@
 pub mod clients;
 pub mod database;
 pub mod decisions;
+pub mod identity_providers;
+pub mod key_sets;
 pub mod keys;
 pub mod migrate;
 pub mod once;

@@ -13,7 +13,10 @@ use crate::database::{Database, Row, Statement, StoreError};
 
 /// Name and text of every migration, in the order in which they are applied. A text never changes once it was
 /// released.
-const MIGRATIONS: &[Migration] = &[("0001_first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[Migration] = &[
+    ("0001_first", include_str!("../migrations/0001_first.sql")),
+    ("0002_partners", include_str!("../migrations/0002_partners.sql")),
+];
 
 type Migration = (&'static str, &'static str);
 

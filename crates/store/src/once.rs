@@ -5,6 +5,9 @@ use grantor_model::Instant;
 use crate::Store;
 use crate::database::{Statement, StoreError};
 
+/// Seconds after which a key set of others is too old to be of use.
+const KEPT_KEY_SETS: i64 = 30 * 86_400;
+
 /// Adds a link that works once. Only its hash is kept.
 pub fn insert_link(hash: &[u8], purpose: &str, until: Instant) -> Statement {
     Statement::new(
@@ -48,6 +51,15 @@ impl Store {
         }
     }
 
+    /// Whether something was used.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn was_seen(&self, realm_id: &str, issuer: &str, jti: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM seen WHERE realm_id = $1 AND issuer = $2 AND jti = $3";
+        Ok(!self.read(Statement::new(sql, [realm_id.into(), issuer.into(), jti.into()])).await?.is_empty())
+    }
+
     /// Ends one access token before its time.
     ///
     /// # Errors
@@ -76,7 +88,8 @@ impl Store {
         Ok(!self.read(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Removes what has passed: sessions, used assertions, revocations, links, old decisions, retired keys.
+    /// Removes what has passed: sessions, used assertions, revocations, links, old decisions, retired keys, key sets of others
+    /// that nobody has fetched for a month.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -89,6 +102,10 @@ impl Store {
             Statement::new("DELETE FROM one_time_links WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM decisions WHERE made < $1", [decisions_before.millis().into()]),
             Statement::new("DELETE FROM realm_keys WHERE published_until < $1", [at.into()]),
+            Statement::new(
+                "DELETE FROM key_sets WHERE fetched < $1",
+                [now.plus_seconds(-KEPT_KEY_SETS).millis().into()],
+            ),
         ])
         .await
     }

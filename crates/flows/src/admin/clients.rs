@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{AdminError, json};
+use crate::assertions::{ENABLED, PROVIDERS};
 use crate::engine::Engine;
 use crate::login::{Delivery, LOGIN};
 use crate::realms::Realm;
@@ -266,6 +267,33 @@ impl Engine {
     ) -> Result<(), AdminError> {
         self.change_client(realm, client_id, now, |row, mut document, _| {
             document.enabled = on;
+            Ok(table::update_document(row, &json(&document)?))
+        })
+        .await
+    }
+
+    /// Lets a client exchange assertions of an identity provider.
+    ///
+    /// # Errors
+    /// When there is no such client, or it is public.
+    pub async fn allow_identity_provider(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        alias: &str,
+        now: Instant,
+    ) -> Result<(), AdminError> {
+        self.change_client(realm, client_id, now, |row, mut document, _| {
+            if document.is_public() {
+                return Err(AdminError::new(format!("{client_id} is a public client: it cannot exchange assertions")));
+            }
+            let mut listed = grantor_model::identity_provider::entries(document.attribute(PROVIDERS));
+            if !listed.iter().any(|one| one == alias) {
+                listed.push(alias.to_owned());
+            }
+            let listed = listed.join(grantor_model::identity_provider::SEPARATOR);
+            document.attributes.insert(PROVIDERS.to_owned(), Some(listed));
+            document.attributes.insert(ENABLED.to_owned(), Some("true".to_owned()));
             Ok(table::update_document(row, &json(&document)?))
         })
         .await

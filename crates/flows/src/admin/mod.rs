@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod clients;
+pub mod identity_providers;
 pub mod import;
 pub mod realms;
 pub mod users;

@@ -7,6 +7,7 @@ use grantor_model::{Code, Error, Kind, Refused, Trail};
 
 use super::unknown;
 use crate::engine::{Call, Engine, store_error};
+use crate::key_sets::KeySet;
 use crate::realms::{Client, Realm};
 use crate::verify::Known;
 
@@ -89,7 +90,7 @@ async fn signature(
         let secret = client.signing_secret.as_ref().map(|secret| secret.expose().as_bytes()).unwrap_or_default();
         let text = "Client authentication with client secret signed JWT failed: \
                     Signature on JWT token by client secret  failed validation";
-        (VerifyingKey::from_hmac_secret(secret, None, algorithm).ok(), text, Code::UnauthorizedClient)
+        (VerifyingKey::from_hmac_secret(secret, None, algorithm).ok().map(Key::Own), text, Code::UnauthorizedClient)
     } else {
         let key = public_key(engine, call, client, parsed.header().kid.as_deref(), algorithm).await;
         let text = "Client authentication with signed JWT failed: Signature on JWT token failed validation";
@@ -99,7 +100,7 @@ async fn signature(
         let kid = parsed.header().kid.as_deref().unwrap_or("no kid");
         return Err(trail.refuse("key", "a key of the client", kid, invalid("Unable to load public key")));
     };
-    if parsed.verify(&key).is_err() {
+    if !key.verifies(parsed) {
         return Err(trail.refuse(
             "signature",
             "made by the client's key",
@@ -119,27 +120,45 @@ async fn public_key(
     client: &Client,
     kid: Option<&str>,
     algorithm: Algorithm,
-) -> Option<VerifyingKey> {
+) -> Option<Key> {
     let document = &client.document;
     let text = |name: &str| document.attribute(name).filter(|text| !text.is_empty());
-    let set = if document.switched_on("use.jwks.string") {
-        JwkSet::parse(text("jwks.string")?.as_bytes()).ok().map(Arc::new)
-    } else if document.switched_on("use.jwks.url") {
-        let set = engine.key_sets.get(engine.fetch.as_ref(), text("jwks.url")?, kid, call.now).await;
+    if document.switched_on("use.jwks.url") {
+        let got = engine.key_sets.get(&engine.store, &engine.fetch, text("jwks.url")?, kid, call.now).await;
         let complain = |reason: &String| {
             tracing::warn!(client = client.client_id(), reason, "the client's key set cannot be had");
         };
-        set.inspect_err(complain).ok()
-    } else {
-        let der = pem_or_base64_der(text("jwt.credential.certificate")?).ok()?;
-        let key = VerifyingKey::from_certificate(&der, None, None).ok()?;
-        return kid.is_none().then_some(key);
-    };
-    let mut keys = set?.verifying_keys();
-    let fits = |key: &VerifyingKey| kid.is_none_or(|kid| key.kid() == Some(kid));
-    keys.retain(fits);
-    let position = keys.iter().position(|key| key.fits(algorithm)).unwrap_or(0);
-    (position < keys.len()).then(|| keys.swap_remove(position))
+        let set = got.inspect_err(complain).ok()?;
+        return chosen(&set.keys, kid, algorithm).map(|at| Key::Published(set, at));
+    }
+    if document.switched_on("use.jwks.string") {
+        let mut keys = JwkSet::parse(text("jwks.string")?.as_bytes()).ok()?.verifying_keys();
+        return chosen(&keys, kid, algorithm).map(|at| Key::Own(keys.swap_remove(at)));
+    }
+    let der = pem_or_base64_der(text("jwt.credential.certificate")?).ok()?;
+    let key = VerifyingKey::from_certificate(&der, None, None).ok()?;
+    kid.is_none().then_some(Key::Own(key))
+}
+
+/// A key, or one of a set that others use too.
+enum Key {
+    Own(VerifyingKey),
+    Published(Arc<KeySet>, usize),
+}
+
+impl Key {
+    fn verifies(&self, parsed: &Parsed<'_>) -> bool {
+        match self {
+            Self::Own(key) => parsed.verify(key).is_ok(),
+            Self::Published(set, at) => set.keys.get(*at).is_some_and(|key| parsed.verify(key).is_ok()),
+        }
+    }
+}
+
+/// The key of that name that fits the algorithm, else the first of that name.
+fn chosen(keys: &[VerifyingKey], kid: Option<&str>, algorithm: Algorithm) -> Option<usize> {
+    let named = |key: &VerifyingKey| kid.is_none_or(|kid| key.kid() == Some(kid));
+    keys.iter().position(|key| named(key) && key.fits(algorithm)).or_else(|| keys.iter().position(named))
 }
 
 /// Exactly one audience: the issuer, or an endpoint that clients authenticate at. More than one would let another

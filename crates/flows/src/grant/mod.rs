@@ -1,6 +1,7 @@
 //! Grants: each proves something and says what may be issued. None of them mints.
 
 pub mod client_credentials;
+pub(crate) mod jwt_bearer;
 pub mod password;
 pub mod refresh_token;
 mod scopes;
@@ -26,10 +27,12 @@ pub enum Grant {
     Password,
     /// RFC 6749 section 6.
     RefreshToken,
+    /// RFC 7523 section 2.1.
+    JwtBearer,
 }
 
 impl Grant {
-    const ALL: [Self; 3] = [Self::ClientCredentials, Self::Password, Self::RefreshToken];
+    const ALL: [Self; 4] = [Self::ClientCredentials, Self::Password, Self::RefreshToken, Self::JwtBearer];
 
     /// The value of `grant_type`.
     pub const fn name(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Grant {
             Self::ClientCredentials => "client_credentials",
             Self::Password => "password",
             Self::RefreshToken => "refresh_token",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
         }
     }
 

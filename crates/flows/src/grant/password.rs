@@ -204,16 +204,7 @@ fn fully_set_up(realm: &Realm, user: &User, trail: &mut Trail) -> Result<(), Ref
         let actions = user.document.required_actions.join(", ");
         return Err(trail.refuse("required actions", "none", &actions, error()));
     }
-    let has = |name: &str| {
-        let value = match name {
-            "email" => user.email.as_deref(),
-            "firstName" => user.document.first_name.as_deref(),
-            "lastName" => user.document.last_name.as_deref(),
-            other => user.document.attributes.get(other).and_then(|values| values.first()).map(String::as_str),
-        };
-        value.is_some_and(|value| !value.is_empty())
-    };
-    match realm.required_profile.iter().find(|name| !has(name)) {
+    match realm.lacks_in_profile(user) {
         Some(missing) => {
             Err(trail.refuse("user profile", "every required attribute", &format!("{missing} is missing"), error()))
         }

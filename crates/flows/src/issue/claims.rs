@@ -15,6 +15,9 @@ use crate::realms::{Client, Realm, User};
 /// Claims after `typ` and `azp` that have a fixed place when mappers make them.
 const PLACED: [&str; 5] = ["sid", "acr", "allowed-origins", "realm_access", "resource_access"];
 
+/// Whose user a token speaks of, when it is none of ours.
+pub(crate) const IDENTITY_PROVIDER: &str = "identity_provider";
+
 /// The context class of a login that was checked now.
 const ACR: &str = "1";
 
@@ -128,6 +131,9 @@ impl<'a> Making<'a> {
         }
         claims.insert("scope".to_owned(), Value::from(self.granted.scopes.visible()));
         claims.extend(mapped.claims);
+        if let Some(provider) = &self.granted.user.provider {
+            claims.insert(IDENTITY_PROVIDER.to_owned(), Value::from(provider.as_str()));
+        }
         Ok(Access { claims })
     }
 

@@ -7,7 +7,7 @@
 mod claims;
 mod template;
 
-pub(crate) use claims::userinfo_algorithm;
+pub(crate) use claims::{IDENTITY_PROVIDER, userinfo_algorithm};
 pub use claims::{granted_scopes, introspected, userinfo};
 pub use template::Templates;
 
@@ -53,7 +53,8 @@ pub async fn issue(
     granted: Granted,
 ) -> Result<TokenAnswer, Error> {
     let realm = with_keys(engine, call, realm, &granted).await?;
-    if matches!(granted.session, Session::Transient) && !granted.scopes.openid {
+    // Every token of a service account is like the last; those of users are each made for one.
+    if matches!(granted.session, Session::Transient) && granted.user.is_service_account && !granted.scopes.openid {
         return template::transient(engine, call, &realm, &granted);
     }
     if let Session::New(session, part) = &granted.session {

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use grantor_model::identity_provider::IdentityProvider;
 use grantor_model::jose::sha256;
 use grantor_model::mapper::Mapper;
-use grantor_model::realm::{ClientDocument, ClientScopeDocument, GroupDocument, MapperDocument, RealmDocument};
+use grantor_model::realm::{
+    ClientDocument, ClientScopeDocument, GroupDocument, IdentityProviderDocument, MapperDocument, RealmDocument,
+};
 use grantor_model::{Error, Instant, Secret, claims};
 use grantor_store::clients::ClientRow;
 use grantor_store::realms::RealmRow;
@@ -48,6 +51,7 @@ async fn assemble(engine: &Engine, row: RealmRow, now: Instant) -> Result<Realm,
         scopes: BTreeMap::new(),
         roles: Vec::new(),
         groups: Vec::new(),
+        providers: Vec::new(),
         required_profile: required_profile(&kept),
         role_positions: HashMap::new(),
         group_positions: HashMap::new(),
@@ -56,6 +60,10 @@ async fn assemble(engine: &Engine, row: RealmRow, now: Instant) -> Result<Realm,
         name: row.name,
         version: row.version,
     };
+    for row in store.identity_providers(id).await.map_err(store_error)? {
+        let document: IdentityProviderDocument = document(&row.document, "identity provider")?;
+        realm.providers.push(Arc::new(IdentityProvider::of(&row.id, &document)));
+    }
     let clients = store.clients(id).await.map_err(store_error)?;
     load_roles(engine, &mut realm, &clients).await?;
     load_groups(engine, &mut realm).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use grantor_model::Secret;
 use grantor_model::claims::{GroupFacts, ResolvedRoles, Subject};
+use grantor_model::identity_provider::IdentityProvider;
 use grantor_model::mapper::Mapper;
 use grantor_model::realm::{ClientDocument, ListAttributes, RealmDocument, UserDocument};
 use grantor_store::users::UserRow;
@@ -36,6 +37,8 @@ pub struct Realm {
     pub roles: Vec<Role>,
     /// Groups; users refer to them by position.
     pub groups: Vec<Group>,
+    /// Identity providers, by alias in order.
+    pub providers: Vec<Arc<IdentityProvider>>,
     /// What a user must have to be fully set up; empty where nobody checks.
     pub required_profile: Vec<String>,
     pub(super) role_positions: HashMap<String, usize>,
@@ -144,6 +147,8 @@ pub struct User {
     pub enabled: bool,
     /// Whether this is a client's own account.
     pub is_service_account: bool,
+    /// The alias of the identity provider whose user this is, and not ours.
+    pub provider: Option<String>,
     /// Tokens issued before this second are dead.
     pub not_before: i64,
     /// Names, attributes, required actions.
@@ -207,11 +212,26 @@ impl Realm {
             email: row.email,
             enabled: row.enabled,
             is_service_account: row.service_client.is_some(),
+            provider: None,
             not_before: row.not_before,
             document,
             roles,
             groups,
         })
+    }
+
+    /// What a user lacks of what everybody must have here.
+    pub(crate) fn lacks_in_profile(&self, user: &User) -> Option<&str> {
+        let has = |name: &str| {
+            let value = match name {
+                "email" => user.email.as_deref(),
+                "firstName" => user.document.first_name.as_deref(),
+                "lastName" => user.document.last_name.as_deref(),
+                other => user.document.attributes.get(other).and_then(|values| values.first()).map(String::as_str),
+            };
+            value.is_some_and(|value| !value.is_empty())
+        };
+        self.required_profile.iter().map(String::as_str).find(|name| !has(name))
     }
 
     /// The keys of all groups with their positions.

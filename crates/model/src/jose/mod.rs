@@ -23,8 +23,9 @@ mod jwk;
 mod jws;
 mod public_key;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod signing_key;
+mod trusted;
 mod verifying_key;
 
 pub use algorithm::Algorithm;
@@ -36,4 +37,5 @@ pub use jwe::encrypt_token;
 pub use jwk::{Jwk, JwkSet};
 pub use jws::{Header, MAX_TOKEN_BYTES, Parsed, encoded_header, parse, parse_within, sign_compact, sign_with_header};
 pub use signing_key::{SigningKey, default_kid};
+pub use trusted::{Dates, TrustedKey, trusted_keys};
 pub use verifying_key::VerifyingKey;

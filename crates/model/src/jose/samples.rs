@@ -19,7 +19,7 @@ pub(super) fn rsa_pkcs8() -> &'static [u8] {
 }
 
 /// A key for `algorithm`. RSA and HMAC keys are always the same, the others new ones.
-pub(super) fn signing_key(algorithm: Algorithm) -> SigningKey {
+pub(crate) fn signing_key(algorithm: Algorithm) -> SigningKey {
     if algorithm.is_hmac() {
         SigningKey::hmac("shared".to_owned(), algorithm, SECRET).unwrap()
     } else if algorithm.is_rsa() {

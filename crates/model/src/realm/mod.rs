@@ -4,10 +4,12 @@
 //! hold them. What is not understood yet lands in `kept`, is stored, and comes back on export; the importer names it.
 
 mod client;
+mod identity_provider;
 mod settings;
 mod user;
 
 pub use client::{ClientDocument, ClientScopeDocument, MapperDocument};
+pub use identity_provider::{FederatedIdentityDocument, IdentityProviderDocument};
 pub use settings::{RealmDocument, SECURITY_HEADERS};
 pub use user::{CredentialDocument, UserDocument};
 

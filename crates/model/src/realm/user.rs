@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::ListAttributes;
+use super::{FederatedIdentityDocument, ListAttributes};
 
 /// Keycloak's `UserRepresentation`. Credentials are members of the file and never of the stored document.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct UserDocument {
     /// Names of client roles by `clientId`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub client_roles: BTreeMap<String, Vec<String>>,
+    /// Who the user is at identity providers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub federated_identities: Vec<FederatedIdentityDocument>,
     /// Paths of groups, such as `/staff/berlin`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,

@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod config;
 mod explain;
+mod idp;
 mod jwt;
 mod key;
 mod local;
@@ -52,6 +53,9 @@ enum Command {
     /// Add, list and change clients
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Trust issuers of assertions, and try what they sent
+    #[command(subcommand)]
+    Idp(idp::IdpCommand),
     /// Add, list and change users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -103,6 +107,7 @@ async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
         }
         Command::Realm(command) => realm::run(command, output).await,
         Command::Client(command) => client::run(command, output).await,
+        Command::Idp(command) => idp::run(command, output).await,
         Command::User(command) => user::run(command, output).await,
         Command::Key(command) => key::run(command, output).await,
         Command::Admin(command) => admin::run(command, output).await,

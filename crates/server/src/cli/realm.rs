@@ -114,6 +114,9 @@ fn told(report: &Report) -> String {
         "{}: {} clients, {} client scopes, {} roles, {} groups, {} users, {} keys",
         report.realm, report.clients, report.client_scopes, report.roles, report.groups, report.users, report.keys
     );
+    if report.identity_providers > 0 {
+        text.push_str(&format!(", {} identity providers", report.identity_providers));
+    }
     if !report.kept.is_empty() {
         text.push_str(&format!("\n  kept, not used yet: {}", report.kept.join(", ")));
     }

@@ -154,7 +154,7 @@ pub struct Outbound {
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { allow_private: Vec::new(), timeout_ms: 5000 }
+        Self { allow_private: Vec::new(), timeout_ms: 3000 }
     }
 }
 
@@ -215,6 +215,18 @@ impl Config {
     #[must_use]
     pub fn tls_files(&self) -> Option<(&Path, &Path)> {
         self.server.tls_certificate.as_deref().zip(self.server.tls_key.as_deref())
+    }
+
+    /// Where callers reach the issuer, as far as the configuration tells.
+    #[must_use]
+    pub fn issuer_base(&self) -> String {
+        match (&self.server.public_url, self.server.listen.address()) {
+            (Some(url), _) => url.as_str().to_owned(),
+            (None, Some(address)) => {
+                format!("{}://{address}", if self.tls_files().is_some() { "https" } else { "http" })
+            }
+            (None, None) => String::new(),
+        }
     }
 
     /// The listeners that are not switched off, with the flag that moves each.

@@ -71,10 +71,10 @@ async fn what_is_not_understood_is_named_and_not_readable_in_the_database() {
     let world = World::empty().await;
     let file = json!({"realm": "r", "enabled": true,
         "clients": [{"clientId": "c", "registrationAccessToken": "hunter2", "surrogateAuthRequired": false}],
-        "users": [{"username": "u", "federatedIdentities": [{"identityProvider": "x", "token": "hunter2"}]}]});
+        "users": [{"username": "u", "clientConsents": [{"clientId": "x", "note": "hunter2"}]}]});
     let file = file.as_object().cloned().expect("an object");
     let imported = world.app.engine.import_realm(file, grantor_flows::admin::import::IfExists::Fail, world.now()).await;
-    assert_eq!(imported.expect("imported").kept, ["clients[].registrationAccessToken", "users[].federatedIdentities"]);
+    assert_eq!(imported.expect("imported").kept, ["clients[].registrationAccessToken", "users[].clientConsents"]);
     let realm = world.realm("r").await;
     let (row, _, _) = world.app.engine.stored_client(&realm, "c").await.expect("there");
     let user = world.app.engine.stored_user(&realm, "u").await.expect("there");

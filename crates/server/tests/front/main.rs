@@ -23,6 +23,8 @@ mod documents;
 mod first_administrator;
 mod first_start;
 mod introspect;
+mod jwt_bearer;
+mod key_sets_of_others;
 mod logout;
 mod lost_database;
 mod operations;

@@ -5,6 +5,7 @@
 //! note in the report, since exports of partial realms have them.
 
 mod clients;
+mod identity_providers;
 mod keys;
 mod names;
 mod roles;
@@ -52,6 +53,8 @@ pub struct Report {
     pub groups: usize,
     /// Users, service accounts included.
     pub users: usize,
+    /// Identity providers.
+    pub identity_providers: usize,
     /// Keys.
     pub keys: usize,
     /// Members that are kept and not understood yet.
@@ -157,6 +160,7 @@ struct Parts {
     roles: roles::RolesPart,
     groups: Vec<grantor_model::realm::GroupDocument>,
     users: Vec<grantor_model::realm::UserDocument>,
+    identity_providers: Vec<grantor_model::realm::IdentityProviderDocument>,
     scope_mappings: Vec<grantor_model::realm::ScopeMappingDocument>,
     client_scope_mappings: std::collections::BTreeMap<String, Vec<grantor_model::realm::ScopeMappingDocument>>,
     keys: Option<Vec<grantor_model::realm::ComponentDocument>>,
@@ -186,6 +190,7 @@ impl Parts {
             roles: part(file, "roles")?.unwrap_or_default(),
             groups: part(file, "groups")?.unwrap_or_default(),
             users: part(file, "users")?.unwrap_or_default(),
+            identity_providers: part(file, "identityProviders")?.unwrap_or_default(),
             scope_mappings: part(file, "scopeMappings")?.unwrap_or_default(),
             client_scope_mappings: part(file, "clientScopeMappings")?.unwrap_or_default(),
             keys,
@@ -202,6 +207,7 @@ impl Importing<'_> {
             "roles",
             "groups",
             "users",
+            "identityProviders",
             "scopeMappings",
             "clientScopeMappings",
             "components",
@@ -262,6 +268,7 @@ impl Importing<'_> {
         self.scope_mappings(&parts.scope_mappings, &parts.client_scope_mappings)?;
         self.groups(&parts.groups)?;
         self.keys(parts.keys).await?;
+        self.identity_providers(parts.identity_providers)?;
         self.users(parts.users).await?;
         self.service_accounts(accounts)
     }

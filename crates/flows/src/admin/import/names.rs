@@ -13,6 +13,8 @@ pub(crate) struct Names {
     pub(crate) realm_roles: HashMap<String, String>,
     /// Client roles by `client_id` and name.
     pub(super) client_roles: HashMap<(String, String), String>,
+    /// Identity providers by alias.
+    pub(super) identity_providers: HashMap<String, String>,
     /// Groups by path.
     pub(super) groups: HashMap<String, String>,
 }

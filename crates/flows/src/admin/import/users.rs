@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use grantor_model::Secret;
 use grantor_model::realm::{CredentialDocument, UserDocument};
+use grantor_store::identity_providers::link;
 use grantor_store::users::{self as table, UserRow};
 use zeroize::Zeroizing;
 
@@ -49,6 +50,7 @@ impl Importing<'_> {
             },
         };
         let credentials = std::mem::take(&mut user.credentials);
+        let federated = std::mem::take(&mut user.federated_identities);
         let kept = std::mem::take(&mut user.kept);
         user.realm_roles = Vec::new();
         user.client_roles = BTreeMap::new();
@@ -69,6 +71,17 @@ impl Importing<'_> {
             self.kept_of("users", &kept);
             let sealed = self.engine.vault.seal(&format!("users/{id}"), json(&kept)?.as_bytes())?;
             self.statements.push(table::keep(&id, sealed));
+        }
+        for identity in federated {
+            match self.names.identity_providers.get(&identity.identity_provider) {
+                Some(provider) => {
+                    self.statements.push(link(provider, &identity.user_id, &id, &identity.user_name));
+                }
+                None => self.note(format!(
+                    "user {username:?} is linked to the identity provider {:?}, which is not there",
+                    identity.identity_provider
+                )),
+            }
         }
         self.report.users += 1;
         for (position, credential) in (0..).zip(credentials) {

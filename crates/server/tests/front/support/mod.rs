@@ -1,5 +1,6 @@
 //! The world of a test: a server on a store of its own, with a clock that the test moves.
 
+pub mod partner;
 #[path = "../../../../store/tests/support/postgres.rs"]
 #[cfg(grantor_postgres)]
 mod postgres;
@@ -72,14 +73,26 @@ impl World {
         panic!("PostgreSQL is missing")
     }
 
+    /// A world on SQLite with one realm that may fetch from this machine.
+    pub async fn with_neighbours(realm: &str) -> Self {
+        let world = Self::configured(None, &[("GRANTOR_OUTBOUND_ALLOW_PRIVATE", "127.0.0.0/8")]).await;
+        world.import(realm).await;
+        world
+    }
+
     async fn on(database: Option<String>) -> Self {
+        Self::configured(database, &[]).await
+    }
+
+    async fn configured(database: Option<String>, environment: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("grantor-front-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         let data = folder.to_str().map(str::to_owned);
         let overrides = Overrides { data, database, ..Overrides::default() };
-        let config = config::load(None, [], &overrides).expect("a configuration");
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = config::load(None, environment, &overrides).expect("a configuration");
         let clock = Arc::new(AtomicI64::new(BEGINNING * 1000));
         let shown = clock.clone();
         let app = Arc::new(App {
@@ -109,6 +122,27 @@ impl World {
     /// Moves the clock on.
     pub fn later(&self, seconds: i64) {
         self.clock.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    /// The same store under a process that has just begun.
+    pub async fn restarted(mut self) -> Self {
+        let fetch = self.app.engine.fetch.clone();
+        let overrides = Overrides { data: self.folder.to_str().map(str::to_owned), ..Overrides::default() };
+        let config = config::load(None, [], &overrides).expect("a configuration");
+        let mut engine = start::engine(&config).await.expect("an engine");
+        engine.fetch = fetch;
+        let shown = self.clock.clone();
+        let clock = Clock(Box::new(move || Instant::from_millis(shown.load(Ordering::Relaxed))));
+        self.app = Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default(), clock });
+        self.edge = Edge::new(self.app.clone());
+        self
+    }
+
+    /// The decision behind a refusal, as it is kept.
+    pub async fn decision(&self, shown: &Shown) -> grantor_model::Decision {
+        let id = shown.header("grantor-decision").expect("a decision");
+        self.app.engine.decisions.flush(&self.app.engine.store).await.expect("a store");
+        self.app.engine.store.decision(id).await.expect("a store").expect("a decision that is kept")
     }
 
     pub async fn import(&self, realm: &str) {
