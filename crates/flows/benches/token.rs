@@ -16,6 +16,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use criterion::{Criterion, Throughput};
 use grantor_flows::admin::import::IfExists;
+use grantor_flows::client_secrets::SecretUses;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
 use grantor_flows::fetch::{Boxed, Fetch, Fetched};
@@ -109,6 +110,7 @@ async fn engine(folder: &Folder) -> Engine {
         entropy,
         signatures: Signatures::default(),
         decisions: Decisions::default(),
+        secret_uses: SecretUses::default(),
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),
         fetch: Arc::new(Nowhere),

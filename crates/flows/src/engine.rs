@@ -6,6 +6,7 @@ use std::sync::Arc;
 use grantor_model::{Error, Instant};
 use grantor_store::{Store, StoreError};
 
+use crate::client_secrets::SecretUses;
 use crate::decisions::Decisions;
 use crate::entropy::Entropy;
 use crate::fetch::Fetch;
@@ -34,6 +35,8 @@ pub struct Engine {
     pub decisions: Decisions,
     /// RSA keys on their way.
     pub keys_ahead: Ahead,
+    /// How often secrets of clients are used.
+    pub secret_uses: SecretUses,
     /// Key sets of others.
     pub key_sets: KeySets,
     /// The way to others.

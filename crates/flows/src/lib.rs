@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod assertions;
 pub mod client_auth;
+pub mod client_secrets;
 pub mod decisions;
 pub mod engine;
 pub mod entropy;

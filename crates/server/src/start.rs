@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use grantor_flows::Engine;
 use grantor_flows::admin::AdminError;
+use grantor_flows::client_secrets::SecretUses;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
 use grantor_flows::key_sets::KeySets;
@@ -53,6 +54,7 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         entropy,
         signatures: Signatures::default(),
         decisions: Decisions::default(),
+        secret_uses: SecretUses::default(),
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),
         fetch: std::sync::Arc::new(outbound),

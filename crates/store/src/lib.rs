@@ -5,6 +5,7 @@
 //! steps exist. It decides nothing about OAuth, reads no clock and draws no random numbers: instants and
 //! identifiers arrive as arguments.
 
+pub mod client_secrets;
 pub mod clients;
 pub mod database;
 pub mod decisions;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use grantor_model::realm::{ClientDocument, MapperDocument};
 use grantor_model::{Error, Instant};
+use grantor_store::client_secrets::forget;
 use grantor_store::clients::{self as table, ClientRow};
 use grantor_store::users as user_table;
 use grantor_store::{Statement, StoreError, realms as realm_table};
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{AdminError, json};
 use crate::assertions::{ENABLED, PROVIDERS};
+use crate::client_secrets::{self, attribute};
 use crate::engine::Engine;
 use crate::login::{Delivery, LOGIN};
 use crate::realms::Realm;
@@ -30,6 +32,12 @@ pub struct ClientSecrets {
     /// The client secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// The id under which its uses are counted, if it has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The same for the secret before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_id: Option<String>,
     /// Attributes that hold secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Option<String>>,
@@ -67,17 +75,22 @@ impl ClientSecrets {
         vault.seal(&place(id), &clear).map(Some)
     }
 
+    /// The secret before, if there is one.
+    pub fn old(&self) -> Option<&str> {
+        self.attributes.get(attribute::OLD).and_then(Option::as_deref).filter(|secret| !secret.is_empty())
+    }
+
     /// Takes the secret parts out of a document.
     fn taken_from(document: &mut ClientDocument) -> Self {
         let secret = document.secret.take().filter(|secret| !secret.is_empty() && secret != MASK);
         let names: Vec<String> = document.attributes.keys().filter(|name| is_secret(name)).cloned().collect();
         let attributes = names.into_iter().filter_map(|name| document.attributes.remove_entry(&name)).collect();
-        Self { secret, attributes, kept: std::mem::take(&mut document.kept) }
+        Self { secret, attributes, kept: std::mem::take(&mut document.kept), ..Self::default() }
     }
 }
 
-fn is_secret(attribute: &str) -> bool {
-    attribute == "client.secret.rotated" || attribute.ends_with("private.key")
+fn is_secret(name: &str) -> bool {
+    name == attribute::OLD || name.ends_with("private.key")
 }
 
 /// A client as it is stored: the document without its secrets, these sealed.
@@ -151,6 +164,31 @@ fn set_up_for_login(document: &mut ClientDocument, delivery: Delivery) {
         ]
         .map(|(name, value)| (name.to_owned(), Some(value))),
     );
+}
+
+/// What is known of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFacts {
+    /// The id under which its uses are counted.
+    pub id: String,
+    /// Whether it is the one before, kept beside the present one.
+    pub old: bool,
+    /// When it was made, in seconds since the epoch, if that was noted.
+    pub created: Option<i64>,
+    /// Until when it is good; `None` without end.
+    pub until: Option<i64>,
+    /// When it was used last.
+    pub last_used: Option<i64>,
+    /// How often it was used.
+    pub uses: i64,
+}
+
+fn forget_old(document: &mut ClientDocument, secrets: &mut ClientSecrets) {
+    secrets.attributes.remove(attribute::OLD);
+    secrets.old_id = None;
+    for name in [attribute::OLD_CREATED, attribute::OLD_UNTIL] {
+        document.attributes.remove(name);
+    }
 }
 
 impl Engine {
@@ -232,7 +270,8 @@ impl Engine {
         Ok((row, document, secrets))
     }
 
-    /// Gives a client a new secret; the old one is refused from now on.
+    /// Gives a client a new secret. The old one is refused from now on, or from `kept_until` on (seconds since the
+    /// epoch); one that was kept before is refused in any case.
     ///
     /// # Errors
     /// When there is no such client, or it is public.
@@ -240,18 +279,98 @@ impl Engine {
         &self,
         realm: &Realm,
         client_id: &str,
+        kept_until: Option<i64>,
         now: Instant,
     ) -> Result<String, AdminError> {
-        let secret = self.entropy.secret::<32>()?;
-        self.change_client(realm, client_id, now, |row, document, mut secrets| {
+        let (secret, new_id) = (self.entropy.secret::<32>()?, self.entropy.uuid(now)?);
+        self.change_client(realm, client_id, now, |row, mut document, mut secrets| {
             if document.is_public() {
                 return Err(AdminError::new(format!("{client_id} is a public client: it has no secret")));
             }
-            secrets.secret = Some(secret.clone());
-            Ok(table::update_secret(row, secrets.seal(&self.vault, &row.id)?))
+            let (id, old_id) = client_secrets::ids(&row.id, &secrets);
+            let mut statements = vec![forget(&old_id)];
+            forget_old(&mut document, &mut secrets);
+            let replaced = secrets.secret.replace(secret.clone()).filter(|secret| !secret.is_empty());
+            let made = document.attributes.insert(attribute::CREATED.to_owned(), Some(now.seconds().to_string()));
+            match (replaced, kept_until) {
+                (Some(old), Some(until)) => {
+                    secrets.attributes.insert(attribute::OLD.to_owned(), Some(old));
+                    secrets.old_id = Some(id);
+                    document.attributes.insert(attribute::OLD_UNTIL.to_owned(), Some(until.to_string()));
+                    document.attributes.extend(made.map(|made| (attribute::OLD_CREATED.to_owned(), made)));
+                }
+                _ => statements.push(forget(&id)),
+            }
+            secrets.id = Some(new_id.clone());
+            statements.extend(self.rewritten(row, &document, &secrets)?);
+            Ok(statements)
         })
         .await?;
         Ok(secret)
+    }
+
+    /// Ends the secret that was kept beside the present one.
+    ///
+    /// # Errors
+    /// When there is no such client, or it has one secret only.
+    pub async fn remove_old_secret(&self, realm: &Realm, client_id: &str, now: Instant) -> Result<(), AdminError> {
+        self.change_client(realm, client_id, now, |row, mut document, mut secrets| {
+            if secrets.old().is_none() {
+                return Err(AdminError::new(format!("{client_id} has no old secret")));
+            }
+            let (_, old_id) = client_secrets::ids(&row.id, &secrets);
+            forget_old(&mut document, &mut secrets);
+            let mut statements = vec![forget(&old_id)];
+            statements.extend(self.rewritten(row, &document, &secrets)?);
+            Ok(statements)
+        })
+        .await
+    }
+
+    /// What is known of a client's secrets, the present one first. Nothing of the secrets themselves.
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn client_secrets(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        now: Instant,
+    ) -> Result<Vec<SecretFacts>, AdminError> {
+        let (row, document, secrets) = self.stored_client(realm, client_id).await?;
+        let uses = self.store.secret_uses(&row.id).await?;
+        let facts = |id: &str, old: bool, created: Option<i64>, until: Option<i64>| {
+            let used = uses.iter().find(|one| one.id == id);
+            SecretFacts {
+                id: id.to_owned(),
+                old,
+                created,
+                until,
+                last_used: used.map(|one| one.used.seconds()),
+                uses: used.map_or(0, |one| one.uses),
+            }
+        };
+        let (id, old_id) = client_secrets::ids(&row.id, &secrets);
+        let mut all = Vec::new();
+        if secrets.secret.as_deref().is_some_and(|secret| !secret.is_empty()) {
+            all.push(facts(&id, false, document.seconds(attribute::CREATED), None));
+        }
+        let until = document.seconds(attribute::OLD_UNTIL).filter(|until| *until > now.seconds());
+        if secrets.old().is_some() && until.is_some() {
+            all.push(facts(&old_id, true, document.seconds(attribute::OLD_CREATED), until));
+        }
+        Ok(all)
+    }
+
+    /// A client's document and secrets, both if they are still what was read.
+    fn rewritten(
+        &self,
+        row: &ClientRow,
+        document: &ClientDocument,
+        secrets: &ClientSecrets,
+    ) -> Result<[Statement; 2], AdminError> {
+        let sealed = secrets.seal(&self.vault, &row.id)?;
+        Ok([table::update_document(row, &json(document)?), table::update_secret(row, sealed)])
     }
 
     /// Switches a client on or off; a client that is off is treated as unknown.
@@ -267,7 +386,7 @@ impl Engine {
     ) -> Result<(), AdminError> {
         self.change_client(realm, client_id, now, |row, mut document, _| {
             document.enabled = on;
-            Ok(table::update_document(row, &json(&document)?))
+            Ok(vec![table::update_document(row, &json(&document)?)])
         })
         .await
     }
@@ -294,7 +413,7 @@ impl Engine {
             let listed = listed.join(grantor_model::identity_provider::SEPARATOR);
             document.attributes.insert(PROVIDERS.to_owned(), Some(listed));
             document.attributes.insert(ENABLED.to_owned(), Some("true".to_owned()));
-            Ok(table::update_document(row, &json(&document)?))
+            Ok(vec![table::update_document(row, &json(&document)?)])
         })
         .await
     }
@@ -305,12 +424,12 @@ impl Engine {
         realm: &Realm,
         client_id: &str,
         now: Instant,
-        change: impl Fn(&ClientRow, ClientDocument, ClientSecrets) -> Result<Statement, AdminError>,
+        change: impl Fn(&ClientRow, ClientDocument, ClientSecrets) -> Result<Vec<Statement>, AdminError>,
     ) -> Result<(), AdminError> {
         const TRIES: usize = 10;
         for _ in 0..TRIES {
             let (row, document, secrets) = self.stored_client(realm, client_id).await?;
-            let mut statements = vec![change(&row, document, secrets)?];
+            let mut statements = change(&row, document, secrets)?;
             statements.extend(realm_table::changed(&realm.id));
             match self.store.apply(statements).await {
                 Err(StoreError::Guard { .. }) => {}

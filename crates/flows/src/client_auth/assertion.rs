@@ -6,6 +6,7 @@ use grantor_model::jose::{self, Algorithm, JwkSet, Parsed, VerifyingKey, pem_or_
 use grantor_model::{Code, Error, Kind, Refused, Trail};
 
 use super::unknown;
+use crate::client_secrets;
 use crate::engine::{Call, Engine, store_error};
 use crate::key_sets::KeySet;
 use crate::realms::{Client, Realm};
@@ -86,30 +87,31 @@ async fn signature(
     parsed: &Parsed<'_>,
     trail: &mut Trail,
 ) -> Result<(), Refused> {
-    let (key, text, code) = if algorithm.is_hmac() {
-        let secret = client.signing_secret.as_ref().map(|secret| secret.expose().as_bytes()).unwrap_or_default();
+    let unloaded = |trail: &mut Trail| {
+        let kid = parsed.header().kid.as_deref().unwrap_or("no kid");
+        trail.refuse("key", "a key of the client", kid, invalid("Unable to load public key"))
+    };
+    let (verified, text, code) = if algorithm.is_hmac() {
+        if client.secrets.is_empty() {
+            return Err(unloaded(trail));
+        }
+        let signed = |secret: &[u8]| {
+            VerifyingKey::from_hmac_secret(secret, None, algorithm).is_ok_and(|key| parsed.verify(&key).is_ok())
+        };
         let text = "Client authentication with client secret signed JWT failed: \
                     Signature on JWT token by client secret  failed validation";
-        (VerifyingKey::from_hmac_secret(secret, None, algorithm).ok().map(Key::Own), text, Code::UnauthorizedClient)
+        (client_secrets::signed_by(&client.secrets, call.now, signed), text, Code::UnauthorizedClient)
     } else {
         let key = public_key(engine, call, client, parsed.header().kid.as_deref(), algorithm).await;
+        let Some(key) = key else { return Err(unloaded(trail)) };
         let text = "Client authentication with signed JWT failed: Signature on JWT token failed validation";
-        (key, text, Code::InvalidClient)
+        (key.verifies(parsed), text, Code::InvalidClient)
     };
-    let Some(key) = key else {
-        let kid = parsed.header().kid.as_deref().unwrap_or("no kid");
-        return Err(trail.refuse("key", "a key of the client", kid, invalid("Unable to load public key")));
-    };
-    if !key.verifies(parsed) {
-        return Err(trail.refuse(
-            "signature",
-            "made by the client's key",
-            "another",
-            Error::new(Kind::Request, code, text),
-        ));
+    if verified {
+        trail.pass("signature");
+        return Ok(());
     }
-    trail.pass("signature");
-    Ok(())
+    Err(trail.refuse("signature", "made by the client's key", "another", Error::new(Kind::Request, code, text)))
 }
 
 /// The client's public key: from its JWKS text, its JWKS URL or its certificate. A key that is bound to another

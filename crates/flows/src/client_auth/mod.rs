@@ -12,6 +12,7 @@ use std::sync::Arc;
 use grantor_model::jose::{constant_time_eq, sha256};
 use grantor_model::{Code, Error, Kind, Refused, Trail};
 
+use crate::client_secrets;
 use crate::engine::{Call, Engine};
 use crate::parameters::Parameters;
 use crate::realms::{Client, Realm};
@@ -127,20 +128,20 @@ async fn proved(
                 return Err(trail.refuse("client method", "a secret, as the client is set", "an assertion", unknown()));
             }
             let presented = parameters.get("client_secret").or(shown.basic.as_deref());
-            check_secret(client, presented, trail)
+            check_secret(call, client, presented, trail)
         }
     }
 }
 
-fn check_secret(client: &Client, presented: Option<&str>, trail: &mut Trail) -> Result<(), Refused> {
-    let Some(expected) = &client.secret else {
+fn check_secret(call: &Call<'_>, client: &Client, presented: Option<&str>, trail: &mut Trail) -> Result<(), Refused> {
+    if client.secrets.is_empty() {
         let error = Error::new(Kind::Request, Code::UnauthorizedClient, "Client credentials setup required");
         return Err(trail.refuse("client secret", "a client with a secret", "the client has none", error));
-    };
+    }
     let Some(presented) = presented else {
         return Err(trail.refuse("client secret", "the client's secret", "none was sent", wrong()));
     };
-    if constant_time_eq(&sha256(presented.as_bytes()), expected) {
+    if client_secrets::shown(&client.secrets, presented, call.now) {
         trail.pass("client secret");
         Ok(())
     } else {

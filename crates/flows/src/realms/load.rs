@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use grantor_model::identity_provider::IdentityProvider;
-use grantor_model::jose::sha256;
 use grantor_model::mapper::Mapper;
 use grantor_model::realm::{
     ClientDocument, ClientScopeDocument, GroupDocument, IdentityProviderDocument, MapperDocument, RealmDocument,
 };
-use grantor_model::{Error, Instant, Secret, claims};
+use grantor_model::{Error, Instant, claims};
 use grantor_store::clients::ClientRow;
 use grantor_store::realms::RealmRow;
 use grantor_store::roles::GroupRow;
@@ -171,15 +170,12 @@ fn client(
 ) -> Result<Client, Error> {
     let mut document: ClientDocument = document(&row.document, "client")?;
     let secrets = ClientSecrets::open(&engine.vault, &row)?;
-    let secret = secrets.secret.as_deref().filter(|secret| !secret.is_empty());
-    let signs_with_secret = document.client_authenticator_type == "client-secret-jwt";
     let scopes = |names: &Option<Vec<String>>, realm_names: &[String]| -> Vec<Arc<ClientScope>> {
         let names = names.as_deref().unwrap_or(realm_names);
         names.iter().filter_map(|name| realm.scopes.get(name).cloned()).collect()
     };
     let client = Client {
-        secret: secret.map(|secret| sha256(secret.as_bytes())),
-        signing_secret: secret.filter(|_| signs_with_secret).map(Secret::new),
+        secrets: engine.secret_uses.live(&row.id, &document, &secrets),
         mappers: compiled(&document.protocol_mappers),
         default_scopes: scopes(&document.default_client_scopes, &realm.settings.default_default_client_scopes),
         optional_scopes: scopes(&document.optional_client_scopes, &realm.settings.default_optional_client_scopes),

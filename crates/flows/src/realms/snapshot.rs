@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use grantor_model::Secret;
 use grantor_model::claims::{GroupFacts, ResolvedRoles, Subject};
 use grantor_model::identity_provider::IdentityProvider;
 use grantor_model::mapper::Mapper;
 use grantor_model::realm::{ClientDocument, ListAttributes, RealmDocument, UserDocument};
 use grantor_store::users::UserRow;
 
+use crate::client_secrets::LiveSecret;
 use crate::issue::Templates;
 use crate::keys::KeyRing;
 
@@ -97,10 +97,8 @@ pub struct Client {
     pub id: String,
     /// Its settings.
     pub document: ClientDocument,
-    /// SHA-256 of the secret.
-    pub secret: Option<[u8; 32]>,
-    /// The secret itself, only where assertions are signed with it (`client_secret_jwt`).
-    pub signing_secret: Option<Secret>,
+    /// The secrets that it may show: none, one, or two while one is being replaced.
+    pub secrets: Vec<LiveSecret>,
     /// What it adds to its tokens.
     pub mappers: Vec<Mapper>,
     /// Scopes that always apply.

@@ -1,7 +1,7 @@
 //! `grantor client`: add, list, show, rotate-secret, enable, disable.
 
 use clap::{Args, Subcommand, ValueEnum};
-use grantor_flows::admin::clients::NewClient;
+use grantor_flows::admin::clients::{NewClient, SecretFacts};
 use grantor_flows::login::Delivery;
 use serde_json::json;
 
@@ -89,8 +89,29 @@ pub(crate) enum ClientCommand {
         #[arg(long)]
         secret: bool,
     },
-    /// Give a client a new secret; the old one is refused at once
-    RotateSecret(Named),
+    /// Give a client a new secret; the old one is refused at once, unless it is kept for a while
+    #[command(after_help = "Examples:
+  grantor client rotate-secret billing --realm acme
+  grantor client rotate-secret billing --realm acme --keep-old        both are good, for 30 days
+  grantor client rotate-secret billing --realm acme --keep-old=7")]
+    RotateSecret {
+        #[command(flatten)]
+        named: Named,
+        /// Keep the old secret beside the new one, for so many days
+        #[arg(long, value_name = "DAYS", num_args = 0..=1, require_equals = true, default_missing_value = "30")]
+        keep_old: Option<u16>,
+    },
+    /// Tell how often each secret of a client was used, and whether the old one is still needed
+    #[command(after_help = "Examples:
+  grantor client secrets billing --realm acme
+  grantor client secrets billing --realm acme --remove-old")]
+    Secrets {
+        #[command(flatten)]
+        named: Named,
+        /// End the old secret now
+        #[arg(long)]
+        remove_old: bool,
+    },
     /// Switch a client on
     Enable(Named),
     /// Switch a client off: it is treated as unknown
@@ -102,16 +123,93 @@ pub(crate) async fn run(command: ClientCommand, output: &Output) -> Result<(), C
         ClientCommand::Add(args) => add(args, output).await,
         ClientCommand::List { realm, place } => list(&realm, &place, output).await,
         ClientCommand::Show { named, secret } => show(&named, secret, output).await,
-        ClientCommand::RotateSecret(named) => {
+        ClientCommand::RotateSecret { named, keep_old } => {
             let local = named.place.open().await?;
             let realm = local.realm(&named.realm).await?;
-            let secret = local.engine.rotate_client_secret(&realm, &named.client_id, local.now).await?;
+            let until = keep_old.map(|days| local.now.seconds() + i64::from(days) * DAY);
+            let secret = local.engine.rotate_client_secret(&realm, &named.client_id, until, local.now).await?;
             local.settle().await;
-            output.fields(&[("client", &named.client_id), ("secret", &secret)])
+            match until {
+                None => output.fields(&[("client", &named.client_id), ("secret", &secret)]),
+                Some(until) => output.fields(&[
+                    ("client", &named.client_id),
+                    ("secret", &secret),
+                    ("old secret until", &super::output::utc(until)),
+                ]),
+            }
         }
+        ClientCommand::Secrets { named, remove_old } => secrets(&named, remove_old, output).await,
         ClientCommand::Enable(named) => switch(&named, true, output).await,
         ClientCommand::Disable(named) => switch(&named, false, output).await,
     }
+}
+
+const DAY: i64 = 86_400;
+
+/// A secret that was not used for so many days, while the new one was, is not needed any more, as far as can be told:
+/// long enough for whatever runs once a week.
+const QUIET_DAYS: i64 = 8;
+
+async fn secrets(named: &Named, remove_old: bool, output: &Output) -> Result<(), CliError> {
+    let local = named.place.open().await?;
+    let realm = local.realm(&named.realm).await?;
+    if remove_old {
+        local.engine.remove_old_secret(&realm, &named.client_id, local.now).await?;
+        local.settle().await;
+    }
+    let facts = local.engine.client_secrets(&realm, &named.client_id, local.now).await?;
+    let advice = advice(&facts, local.now.seconds());
+    if output.is_json() {
+        let all: Vec<_> = facts
+            .iter()
+            .map(|one| {
+                json!({"secret": if one.old { "old" } else { "present" }, "created": one.created, "until": one.until,
+                    "lastUsed": one.last_used, "uses": one.uses})
+            })
+            .collect();
+        return output.json(&json!({"secrets": all, "oldIsSafeToRemove": advice.1, "advice": advice.0}));
+    }
+    let moment = |seconds: Option<i64>, otherwise: &str| {
+        seconds.map_or_else(|| otherwise.to_owned(), |seconds| super::output::moment(seconds, local.now))
+    };
+    let rows: Vec<Vec<String>> = facts
+        .iter()
+        .map(|one| {
+            vec![
+                if one.old { "old" } else { "present" }.to_owned(),
+                moment(one.created, "unknown"),
+                moment(one.until, "no end"),
+                moment(one.last_used, "never"),
+                one.uses.to_string(),
+            ]
+        })
+        .collect();
+    output.rows(&["secret", "created", "good until", "last used", "uses"], &rows)?;
+    output.line(format!("\n{}", advice.0))
+}
+
+/// Whether the old secret is still needed, as far as can be told, and what to do.
+fn advice(facts: &[SecretFacts], now: i64) -> (String, bool) {
+    let (Some(new), Some(old)) = (facts.iter().find(|one| !one.old), facts.iter().find(|one| one.old)) else {
+        let text = if facts.is_empty() { "The client has no secret." } else { "There is one secret, and no old one." };
+        return (text.to_owned(), false);
+    };
+    let Some(taken_up) = new.last_used else {
+        return ("The new secret was not used yet: keep the old one.".to_owned(), false);
+    };
+    let quiet_since = old.last_used.or(new.created).unwrap_or(now);
+    let quiet = (now - quiet_since) / DAY;
+    if quiet >= QUIET_DAYS && taken_up > quiet_since {
+        let text = format!(
+            "The old secret was not used for {quiet} days, the new one {} times: it is safe to remove (--remove-old).",
+            new.uses
+        );
+        return (text, true);
+    }
+    let text = format!(
+        "The old secret is needed, or was until {quiet} days ago: after {QUIET_DAYS} quiet days it is safe to remove."
+    );
+    (text, false)
 }
 
 async fn add(args: AddArgs, output: &Output) -> Result<(), CliError> {

@@ -27,6 +27,9 @@ use crate::{ops, start};
 /// How often the server looks whether something was changed by others.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
+/// How often the uses of client secrets are written to the store.
+const COUNT: Duration = Duration::from_secs(5);
+
 /// How often refusals are written to the store.
 const FLUSH: Duration = Duration::from_millis(200);
 
@@ -188,15 +191,23 @@ fn every(period: Duration) -> tokio::time::Interval {
 
 /// What else happens beside requests: writing refusals, sweeping.
 async fn chores(app: Shared, mut stopping: watch::Receiver<bool>, keep_hours: u64) {
-    let (mut flush, mut sweep) = (every(FLUSH), every(SWEEP));
+    let (mut flush, mut count, mut sweep) = (every(FLUSH), every(COUNT), every(SWEEP));
     loop {
         tokio::select! {
             _ = stopping.changed() => break,
             _ = flush.tick() => flush_decisions(&app).await,
+            _ = count.tick() => flush_counts(&app).await,
             _ = sweep.tick() => sweep_store(&app, start::now(), keep_hours).await,
         }
     }
     flush_decisions(&app).await;
+    flush_counts(&app).await;
+}
+
+async fn flush_counts(app: &App) {
+    if let Err(error) = app.engine.secret_uses.flush(&app.engine.store).await {
+        tracing::warn!(%error, "uses of client secrets could not be kept");
+    }
 }
 
 async fn flush_decisions(app: &App) {

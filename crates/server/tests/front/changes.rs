@@ -24,7 +24,7 @@ async fn a_realm_that_cannot_be_loaded_refuses_and_the_others_go_on() {
     world.token("kaizten", &BOT).await.expect(200);
     let lab = world.realm("lab").await;
     damage(&world, "kaizten", "{").await;
-    let secret = world.app.engine.rotate_client_secret(&lab, "reader", world.now()).await.expect("rotated");
+    let secret = world.app.engine.rotate_client_secret(&lab, "reader", None, world.now()).await.expect("rotated");
     for _ in 0..2 {
         world.app.engine.refresh_realms(world.now()).await.expect("the database is there");
         world.token("kaizten", &BOT).await.refused(500, "server_error");

@@ -72,3 +72,54 @@ async fn a_client_with_bound_tokens_gets_none_without_a_proof() {
         assert_eq!(shown.json()["error_description"], text);
     }
 }
+
+/// Two secrets are good while one is being replaced, and each use is counted.
+async fn secrets_rotate_with_overlap(world: World) {
+    let ask = async |secret: &str| {
+        let form = [("grant_type", "client_credentials"), ("client_id", "reader"), ("client_secret", secret)];
+        world.token("lab", &form).await.status
+    };
+    let realm = world.realm("lab").await;
+    let engine = &world.app.engine;
+    let facts = async || {
+        engine.secret_uses.flush(&engine.store).await.unwrap();
+        let all = engine.client_secrets(&realm, "reader", world.now()).await.unwrap();
+        all.into_iter().map(|one| (one.old, one.uses, one.last_used)).collect::<Vec<_>>()
+    };
+    let old = "test-secret-reader";
+    assert_eq!((ask(old).await, ask(old).await, ask("wrong").await), (200, 200, 401));
+    let begun = world.now().seconds();
+    assert_eq!(facts().await, [(false, 2, Some(begun))]);
+    let until = begun + 1_000;
+    let new = engine.rotate_client_secret(&realm, "reader", Some(until), world.now()).await.unwrap();
+    assert_eq!(facts().await, [(false, 0, None), (true, 2, Some(begun))]);
+    world.later(10);
+    assert_eq!((ask(old).await, ask(&new).await, ask("wrong").await), (200, 200, 401));
+    assert_eq!(facts().await, [(false, 1, Some(begun + 10)), (true, 3, Some(begun + 10))]);
+    world.later(990);
+    assert_eq!((ask(old).await, ask(&new).await), (401, 200), "not a second longer");
+    assert_eq!(facts().await, [(false, 2, Some(until))]);
+    // A third one: what was kept before goes at once.
+    let third = engine.rotate_client_secret(&realm, "reader", Some(until + 1_000), world.now()).await.unwrap();
+    assert_eq!((ask(old).await, ask(&new).await, ask(&third).await), (401, 200, 200));
+    engine.remove_old_secret(&realm, "reader", world.now()).await.unwrap();
+    assert_eq!((ask(&new).await, ask(&third).await), (401, 200));
+    assert!(engine.remove_old_secret(&realm, "reader", world.now()).await.is_err(), "there is none");
+    let at_once = engine.rotate_client_secret(&realm, "reader", None, world.now()).await.unwrap();
+    assert_eq!((ask(&third).await, ask(&at_once).await), (401, 200));
+    let (row, _, _) = engine.stored_client(&realm, "reader").await.unwrap();
+    for secret in [old, &new, &third, &at_once] {
+        assert!(!row.document.contains(secret), "no secret is in the open");
+    }
+}
+
+#[tokio::test]
+async fn secrets_rotate_with_overlap_on_sqlite() {
+    secrets_rotate_with_overlap(World::with(LAB).await).await;
+}
+
+#[tokio::test]
+#[cfg_attr(not(grantor_postgres), ignore = "needs PostgreSQL's programs (Debian: postgresql)")]
+async fn secrets_rotate_with_overlap_on_postgres() {
+    secrets_rotate_with_overlap(World::on_postgres(LAB).await).await;
+}

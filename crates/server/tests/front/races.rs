@@ -85,7 +85,7 @@ async fn no_rotation_is_undone(world: World) {
         let (one, other) = (world.clone(), world.clone());
         let (of_one, of_other) = (realm.clone(), realm);
         let rotating =
-            tokio::spawn(async move { one.app.engine.rotate_client_secret(&of_one, "reader", one.now()).await });
+            tokio::spawn(async move { one.app.engine.rotate_client_secret(&of_one, "reader", None, one.now()).await });
         let enabling =
             tokio::spawn(async move { other.app.engine.enable_client(&of_other, "reader", true, other.now()).await });
         let secret = rotating.await.unwrap().expect("rotated");

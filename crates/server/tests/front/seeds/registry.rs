@@ -142,7 +142,7 @@ async fn r13_an_unknown_system_is_told_what_a_wrong_secret_is_told() {
 async fn r15_a_new_secret_ends_the_old_one() {
     let world = World::with(REGISTRY).await;
     let realm = world.realm(REALM).await;
-    let secret = world.app.engine.rotate_client_secret(&realm, "test-ext", world.now()).await.unwrap();
+    let secret = world.app.engine.rotate_client_secret(&realm, "test-ext", None, world.now()).await.unwrap();
     world.token(REALM, &CREDENTIALS).await.refused(401, "unauthorized_client");
     let form = [CREDENTIALS[0], CREDENTIALS[1], ("client_secret", secret.as_str())];
     world.token(REALM, &form).await.expect(200);
