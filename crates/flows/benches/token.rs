@@ -114,6 +114,7 @@ async fn engine(folder: &Folder) -> Engine {
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),
         fetch: Arc::new(Nowhere),
+        assertions: grantor_flows::assertions::Settings::default(),
         wso2: grantor_flows::wso2::Settings::default(),
     };
     engine.make_master(NOW).await.unwrap();

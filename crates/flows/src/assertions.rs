@@ -29,6 +29,21 @@ pub const PROVIDERS: &str = "oauth2.jwt.authorization.grant.idp";
 /// What stands for every identity provider of the realm.
 pub const EVERY_PROVIDER: &str = "*";
 
+/// What is configured for assertions.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether the grant is offered.
+    pub offered: bool,
+    /// Seconds since `iat`, for providers that say nothing themselves; `None` when `iat` is not looked at.
+    pub iat_window: Option<i64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { offered: true, iat_window: Some(grantor_model::identity_provider::IAT_WINDOW) }
+    }
+}
+
 /// How an issuer is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
@@ -444,6 +459,13 @@ pub async fn used(
         }
         Err(error) => Err(trail.fail(store_error(error))),
     }
+}
+
+/// The same as a statement, for the batch that stores what is given out for it.
+pub(crate) fn use_of(realm: &Realm, accepted: &Accepted<'_>, now: Instant) -> Option<grantor_store::Statement> {
+    let (issuer, jti) = place_of_use(accepted)?;
+    let until = accepted.assertion.remembered_until(&accepted.provider.rules, now);
+    Some(grantor_store::once::see(&realm.id, &issuer, &jti, until))
 }
 
 /// Whether an assertion was used before, without using it.

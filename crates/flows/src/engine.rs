@@ -41,6 +41,8 @@ pub struct Engine {
     pub key_sets: KeySets,
     /// The way to others.
     pub fetch: Arc<dyn Fetch>,
+    /// What is configured for assertions.
+    pub assertions: crate::assertions::Settings,
     /// What WSO2's face is configured with.
     pub wso2: crate::wso2::Settings,
 }

@@ -42,7 +42,7 @@ pub async fn token(
     seen.about.endpoint = "token";
     seen.about.client = parameters.get("client_id").map(str::to_owned);
     open(call, &realm, &mut trail)?;
-    let grant = requested_grant(parameters, seen, &mut trail)?;
+    let grant = requested_grant(engine, parameters, seen, &mut trail)?;
     let client = authenticated(engine, call, &realm, parameters, seen, &mut trail).await?;
     no_repetition(parameters, &mut trail)?;
     client_auth::unbound(&client, &mut trail)?;
@@ -94,15 +94,20 @@ fn is_private(address: std::net::IpAddr) -> bool {
     }
 }
 
-fn requested_grant(parameters: &Parameters, seen: &mut Seen, trail: &mut Trail) -> Result<Grant, Refused> {
+fn requested_grant(
+    engine: &Engine,
+    parameters: &Parameters,
+    seen: &mut Seen,
+    trail: &mut Trail,
+) -> Result<Grant, Refused> {
     let Some(name) = parameters.get("grant_type") else {
         let error = Error::request("Missing form parameter: grant_type");
         return Err(trail.refuse("grant_type", "a form parameter", "absent", error));
     };
     seen.about.grant = Some(name.to_owned());
-    let Some(grant) = Grant::parse(name) else {
+    let Some(grant) = Grant::parse(name).filter(|grant| grant.is_offered(engine)) else {
         let error = Error::new(Kind::Request, Code::UnsupportedGrantType, "Unsupported grant_type");
-        return Err(trail.refuse("grant_type", Grant::names().join(", "), name, error));
+        return Err(trail.refuse("grant_type", Grant::offered(engine).join(", "), name, error));
     };
     seen.grant = Some(grant.name());
     trail.found("grant_type", name);

@@ -144,7 +144,9 @@ pub struct IdentityProvider {
 
 impl IdentityProvider {
     /// Reads a document. What cannot be used is left out: then assertions are refused, and say why.
-    pub fn of(id: &str, document: &IdentityProviderDocument) -> Self {
+    ///
+    /// `iat_window` is the one of providers that name none.
+    pub fn of(id: &str, document: &IdentityProviderDocument, iat_window: Option<i64>) -> Self {
         let keys = key_source(document);
         Self {
             id: id.to_owned(),
@@ -153,7 +155,7 @@ impl IdentityProvider {
             issuer: document.setting(s::ISSUER).map(str::to_owned),
             enabled: document.enabled,
             for_assertions: document.switched_on(s::FOR_ASSERTIONS),
-            rules: rules(document, &keys),
+            rules: rules(document, &keys, iat_window),
             keys,
             subject: document.setting(s::SUBJECT).and_then(SubjectRule::parse).unwrap_or(SubjectRule::LinkedUser),
             claims: pairs(document.setting(s::CLAIMS)),
@@ -186,7 +188,7 @@ fn is_asymmetric(algorithm: &Algorithm) -> bool {
     !algorithm.is_hmac()
 }
 
-fn rules(document: &IdentityProviderDocument, keys: &KeySource) -> Rules {
+fn rules(document: &IdentityProviderDocument, keys: &KeySource, iat_window: Option<i64>) -> Rules {
     let once = !document.switched_on(s::REUSE);
     let seconds =
         |name: &str| document.setting(name).and_then(|text| text.parse::<i64>().ok()).map(|n| n.clamp(0, MOST));
@@ -211,7 +213,7 @@ fn rules(document: &IdentityProviderDocument, keys: &KeySource) -> Rules {
             skew,
             iat_window: match document.setting(s::IAT_WINDOW) {
                 Some("off") => None,
-                _ => seconds(s::IAT_WINDOW).or(Some(IAT_WINDOW)),
+                _ => seconds(s::IAT_WINDOW).or(iat_window),
             },
             longest_life: seconds(s::LONGEST_LIFE).or(Some(LONGEST_LIFE)),
             life_by_iat: false,
@@ -316,8 +318,11 @@ mod tests {
 
     #[test]
     fn without_settings_of_ours_the_rules_are_keycloaks() {
-        let provider =
-            IdentityProvider::of("1", &document(&[(s::USES_URL, "true"), (s::URL, "https://x.example/jwks")]));
+        let provider = IdentityProvider::of(
+            "1",
+            &document(&[(s::USES_URL, "true"), (s::URL, "https://x.example/jwks")]),
+            Some(1_800),
+        );
         assert!(matches!(provider.keys, KeySource::Url(_)));
         assert_eq!(provider.subject, SubjectRule::LinkedUser);
         assert_eq!((provider.rules.expiry_skew, provider.rules.skew, provider.rules.iat_window), (0, 15, Some(300)));
@@ -325,6 +330,7 @@ mod tests {
         let ours = IdentityProvider::of(
             "1",
             &document(&[(s::SKEW, "30"), (s::IAT_WINDOW, "off"), (s::ALGORITHMS, "ES256, HS256")]),
+            Some(1_800),
         );
         assert_eq!((ours.rules.expiry_skew, ours.rules.iat_window), (30, None));
         assert_eq!(ours.rules.algorithms, [Algorithm::ES256], "a shared secret is never an algorithm for assertions");

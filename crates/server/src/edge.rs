@@ -115,7 +115,22 @@ fn admitted(
         return Err(Box::new(Answer::json(StatusCode::MISDIRECTED_REQUEST, &body).with_standard_headers()));
     };
     parts.uri = canonical(parts.uri);
-    Ok(Inbound::new(parts, body, context))
+    let mut tenant = None;
+    if let Some((name, uri)) = in_tenant(&parts.uri) {
+        (tenant, parts.uri) = (Some(name), uri);
+    }
+    Ok(Inbound::new(parts, body, context, tenant))
+}
+
+/// The tenant of a path below `/t/{tenant}`, and the URI without it.
+fn in_tenant(uri: &Uri) -> Option<(String, Uri)> {
+    let (tenant, rest) = uri.path().strip_prefix("/t/")?.split_once('/')?;
+    if tenant.is_empty() || !["oauth2/", "api/server/", "api/identity/"].iter().any(|known| rest.starts_with(known)) {
+        return None;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let uri = format!("/{rest}{query}").parse().ok()?;
+    Some((tenant.to_owned(), uri))
 }
 
 /// A path that two readers could read differently is refused, in Keycloak's words.
@@ -212,7 +227,16 @@ fn without_body(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::{bad_path, canonical};
+    use super::{bad_path, canonical, in_tenant};
+
+    #[test]
+    fn a_tenant_is_taken_off_the_urls_that_have_tenants() {
+        let found = |uri: &str| in_tenant(&uri.parse().expect("a URI")).map(|(name, uri)| (name, uri.to_string()));
+        assert_eq!(found("/t/a.b/oauth2/token?x=y"), Some(("a.b".to_owned(), "/oauth2/token?x=y".to_owned())));
+        for other in ["/t/a/realms/a", "/t//oauth2/token", "/t/a", "/oauth2/token", "/t/a/t/b/oauth2/token", "/t/a/"] {
+            assert_eq!(found(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn ambiguous_paths_are_refused() {

@@ -18,3 +18,4 @@ pub mod outbound;
 mod pages;
 pub mod routes;
 pub mod start;
+mod wso2;

@@ -1,6 +1,7 @@
 //! The table of public URLs. A row is a method, a path, what it is for, and its handler; `docs/urls.md` is made of it.
 //!
-//! Everything below `/realms` is also served below `/auth/realms`, where older programs look for it.
+//! Everything below `/realms` is also served below `/auth/realms`, where older programs look for it; everything below
+//! `/oauth2` and `/api/server` and `/api/identity` also below `/t/{tenant}`.
 //!
 //! The table is searched here, not by the web framework's router: that one wraps each handler in several services and
 //! its future in as many boxes, which shows at the token endpoint.
@@ -11,7 +12,7 @@ use http::{Method, StatusCode, header};
 
 use crate::app::Shared;
 use crate::http::{Inbound, answer::Answer, error};
-use crate::{oauth, pages};
+use crate::{oauth, pages, wso2};
 
 /// The answer that a handler is working on.
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -67,6 +68,17 @@ pub fn table() -> Vec<Route> {
         OPTIONS "/realms/{realm}/login" "public" oauth::preflight_post, "CORS preflight";
         POST "/api/auth/login" "public" oauth::login::post_default, "Plain login in the default realm";
         OPTIONS "/api/auth/login" "public" oauth::login::preflight_default, "CORS preflight";
+        POST "/oauth2/token" "client" wso2::oauth::token, "Token endpoint, as WSO2 Identity Server has it";
+        OPTIONS "/oauth2/token" "public" wso2::oauth::preflight, "CORS preflight";
+        POST "/oauth2/introspect" "client" wso2::oauth::introspect, "Introspection (RFC 7662)";
+        POST "/oauth2/revoke" "client" wso2::oauth::revoke, "Revocation (RFC 7009)";
+        OPTIONS "/oauth2/revoke" "public" wso2::oauth::preflight, "CORS preflight";
+        GET "/oauth2/userinfo" "token" wso2::oauth::userinfo, "Userinfo (OpenID Connect Core 5.3)";
+        POST "/oauth2/userinfo" "token" wso2::oauth::userinfo, "The same";
+        OPTIONS "/oauth2/userinfo" "public" wso2::oauth::preflight, "CORS preflight";
+        GET "/oauth2/jwks" "public" wso2::oauth::keys, "Key set (RFC 7517)";
+        GET "/oauth2/{component}/.well-known/openid-configuration" "public" wso2::oauth::discovery, "Discovery; the component is token or oidcdiscovery";
+        GET "/oauth2/{component}/.well-known/oauth-authorization-server" "public" wso2::oauth::discovery, "The same, for OAuth (RFC 8414)";
         GET "/" "public" pages::home, "Leads to the console";
         GET "/first-administrator/{link}" "public" pages::first_administrator::get, "The page behind the one-time link";
         POST "/first-administrator/{link}" "public" pages::first_administrator::post, "Makes the first administrator";
@@ -174,7 +186,8 @@ async fn unknown(app: &Shared, inbound: Inbound) -> Answer {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# URLs\n\nMade by `grantor urls --markdown`; do not edit. Everything below `/realms` is also served below \
-         `/auth/realms`.\n\n| method | path | needs | what |\n|---|---|---|---|\n",
+         `/auth/realms`; everything below `/oauth2`, `/api/server` and `/api/identity` also below `/t/{tenant}`, where a \
+         tenant is a realm.\n\n| method | path | needs | what |\n|---|---|---|---|\n",
     );
     for row in table().iter().filter(|row| row.method != Method::OPTIONS) {
         text.push_str(&format!("| {} | `{}` | {} | {} |\n", row.method, row.path, row.needs, row.about));

@@ -18,7 +18,7 @@ use grantor_flows::vault::Vault;
 use grantor_model::Instant;
 use grantor_store::{Store, StoreError, connect, migrate};
 
-use crate::config::Config;
+use crate::config::{Config, Switch};
 use crate::outbound::Outbound;
 
 /// The moment: the one place that reads the system's clock.
@@ -58,7 +58,17 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),
         fetch: std::sync::Arc::new(outbound),
-        wso2: grantor_flows::wso2::Settings { default_realm: config.server.default_realm.clone() },
+        assertions: grantor_flows::assertions::Settings {
+            offered: config.assertions.jwt_bearer == Switch::On,
+            iat_window: match config.assertions.iat_window_minutes {
+                0 => None,
+                minutes => Some(i64::from(minutes) * 60),
+            },
+        },
+        wso2: grantor_flows::wso2::Settings {
+            default_realm: config.server.default_realm.clone(),
+            audiences: config.wso2.audiences.clone(),
+        },
     })
 }
 

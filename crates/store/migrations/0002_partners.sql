@@ -34,3 +34,25 @@ CREATE TABLE client_secret_uses (
     used BIGINT NOT NULL,
     uses BIGINT NOT NULL
 );
+
+-- Access and refresh tokens that say nothing themselves. id: hexadecimal, begins with the time, so that tokens of one
+-- moment lie together; hash: SHA-256 of the token. One grant may bring several: they end together. issued and until:
+-- milliseconds.
+CREATE TABLE opaque_tokens (
+    id TEXT PRIMARY KEY,
+    realm_id TEXT NOT NULL REFERENCES realms (id) ON DELETE CASCADE,
+    hash BYTEA NOT NULL,
+    kind TEXT NOT NULL,
+    client_id TEXT NOT NULL REFERENCES clients (id) ON DELETE CASCADE,
+    grant_id TEXT NOT NULL,
+    spent BOOLEAN NOT NULL,
+    issued BIGINT NOT NULL,
+    until BIGINT NOT NULL,
+    document TEXT NOT NULL
+);
+
+CREATE INDEX opaque_tokens_grant ON opaque_tokens (grant_id);
+
+CREATE INDEX opaque_tokens_client ON opaque_tokens (client_id);
+
+CREATE INDEX opaque_tokens_until ON opaque_tokens (until);

@@ -14,6 +14,7 @@ pub mod key_sets;
 pub mod keys;
 pub mod migrate;
 pub mod once;
+pub mod opaque_tokens;
 pub mod realms;
 pub mod roles;
 pub mod sessions;

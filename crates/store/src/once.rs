@@ -30,6 +30,22 @@ pub fn use_link(hash: &[u8], purpose: &str, now: Instant) -> Statement {
     .must_touch(1)
 }
 
+/// Notes a use in the batch that does what it allows: [`StoreError::Duplicate`] when there was one before.
+pub fn see(realm_id: &str, issuer: &str, jti: &str, until: Instant) -> Statement {
+    Statement::new(
+        "INSERT INTO seen (realm_id, issuer, jti, until) VALUES ($1, $2, $3, $4)",
+        [realm_id.into(), issuer.into(), jti.into(), until.millis().into()],
+    )
+}
+
+/// Ends an access token before its time, in a batch with more.
+pub fn revoke(realm_id: &str, jti: &str, until: Instant) -> Statement {
+    Statement::new(
+        "INSERT INTO revoked_tokens (realm_id, jti, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        [realm_id.into(), jti.into(), until.millis().into()],
+    )
+}
+
 impl Store {
     /// Notes that something was used: an assertion, a one-time code. `false` when it was used before.
     ///
@@ -42,9 +58,7 @@ impl Store {
         jti: &str,
         until: Instant,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO seen (realm_id, issuer, jti, until) VALUES ($1, $2, $3, $4)";
-        let values = [realm_id.into(), issuer.into(), jti.into(), until.millis().into()];
-        match self.apply(vec![Statement::new(sql, values)]).await {
+        match self.apply(vec![see(realm_id, issuer, jti, until)]).await {
             Ok(()) => Ok(true),
             Err(StoreError::Duplicate) => Ok(false),
             Err(other) => Err(other),
@@ -65,8 +79,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn revoke_token(&self, realm_id: &str, jti: &str, until: Instant) -> Result<(), StoreError> {
-        let sql = "INSERT INTO revoked_tokens (realm_id, jti, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        self.apply(vec![Statement::new(sql, [realm_id.into(), jti.into(), until.millis().into()])]).await
+        self.apply(vec![revoke(realm_id, jti, until)]).await
     }
 
     /// Whether a token was ended before its time.
@@ -99,6 +112,7 @@ impl Store {
             Statement::new("DELETE FROM sessions WHERE ends < $1", [at.into()]),
             Statement::new("DELETE FROM seen WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM revoked_tokens WHERE until < $1", [at.into()]),
+            Statement::new("DELETE FROM opaque_tokens WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM one_time_links WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM decisions WHERE made < $1", [decisions_before.millis().into()]),
             Statement::new("DELETE FROM realm_keys WHERE published_until < $1", [at.into()]),

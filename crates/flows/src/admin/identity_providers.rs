@@ -245,11 +245,10 @@ fn taken(realm: &Realm, name: &str) -> Unsaved {
 
 /// The settings of a provider whose assertions are judged by Grantor's rules, at their defaults.
 pub fn standard_settings() -> Attributes {
-    use grantor_model::identity_provider::{IAT_WINDOW, LONGEST_LIFE, SKEW};
+    use grantor_model::identity_provider::{LONGEST_LIFE, SKEW};
     let settings = [
         (setting::FOR_ASSERTIONS, "true".to_owned()),
         (setting::SKEW, SKEW.to_string()),
-        (setting::IAT_WINDOW, IAT_WINDOW.to_string()),
         (setting::LONGEST_LIFE, LONGEST_LIFE.to_string()),
         (setting::SUBJECT, "federated".to_owned()),
     ];

@@ -9,13 +9,19 @@ pub(super) struct BadEscape;
 
 /// Client id and secret. A header of another scheme, or one that cannot be read, counts as none.
 pub(super) fn credentials(header: Option<&str>) -> Result<Option<(String, String)>, BadEscape> {
-    let Some((scheme, value)) = header.and_then(|header| header.split_once(' ')) else { return Ok(None) };
+    let Some((id, secret)) = plain(header) else { return Ok(None) };
+    Ok(Some((form_decoded(&id)?, form_decoded(&secret)?)))
+}
+
+/// Both parts as they stand in the header.
+pub(super) fn plain(header: Option<&str>) -> Option<(String, String)> {
+    let (scheme, value) = header?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
-        return Ok(None);
+        return None;
     }
-    let decoded = STANDARD.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some((id, secret)) = decoded.as_deref().and_then(|text| text.split_once(':')) else { return Ok(None) };
-    Ok(Some((form_decoded(id)?, form_decoded(secret)?)))
+    let text = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
 }
 
 /// Decodes `+` and `%XX`.

@@ -30,6 +30,34 @@ fn wrong() -> Error {
     Error::new(Kind::Unauthenticated, Code::UnauthorizedClient, WRONG)
 }
 
+/// What the header says about a client.
+#[derive(Debug)]
+pub(crate) enum BasicHeader {
+    /// There is none, or one of another scheme.
+    None,
+    /// It cannot be read.
+    Unreadable,
+    /// The client id in it.
+    Credentials(String),
+}
+
+/// Name and password of a Basic header; those of people are not form-encoded (RFC 7617 section 2).
+pub(crate) fn basic_credentials(header: Option<&str>) -> Option<(String, String)> {
+    basic::plain(header)
+}
+
+/// Reads the header for a face that does not take an unreadable one for none.
+pub(crate) fn basic_header(header: Option<&str>) -> BasicHeader {
+    match basic::credentials(header) {
+        Ok(Some((id, _))) => BasicHeader::Credentials(id),
+        Ok(None) => {
+            let scheme = header.and_then(|header| header.split_whitespace().next()).unwrap_or_default();
+            if scheme.eq_ignore_ascii_case("basic") { BasicHeader::Unreadable } else { BasicHeader::None }
+        }
+        Err(basic::BadEscape) => BasicHeader::Unreadable,
+    }
+}
+
 /// Finds out who is calling.
 ///
 /// # Errors

@@ -49,9 +49,14 @@ impl Grant {
         Self::ALL.into_iter().find(|grant| grant.name() == name)
     }
 
-    /// All names.
-    pub fn names() -> Vec<&'static str> {
-        Self::ALL.into_iter().map(Self::name).collect()
+    /// The names of those that this server offers.
+    pub fn offered(engine: &Engine) -> Vec<&'static str> {
+        Self::ALL.into_iter().filter(|grant| grant.is_offered(engine)).map(Self::name).collect()
+    }
+
+    /// Whether this server offers it.
+    pub(crate) fn is_offered(self, engine: &Engine) -> bool {
+        self != Self::JwtBearer || engine.assertions.offered
     }
 }
 

@@ -61,7 +61,7 @@ async fn assemble(engine: &Engine, row: RealmRow, now: Instant) -> Result<Realm,
     };
     for row in store.identity_providers(id).await.map_err(store_error)? {
         let document: IdentityProviderDocument = document(&row.document, "identity provider")?;
-        realm.providers.push(Arc::new(IdentityProvider::of(&row.id, &document)));
+        realm.providers.push(Arc::new(IdentityProvider::of(&row.id, &document, engine.assertions.iat_window)));
     }
     let clients = store.clients(id).await.map_err(store_error)?;
     load_roles(engine, &mut realm, &clients).await?;

@@ -29,6 +29,8 @@ pub enum Kind {
     Networks,
     /// A list of addresses, networks and host names.
     Destinations,
+    /// A list of names.
+    Names,
     /// A whole number in a range, both ends included.
     Number {
         /// The least that is accepted.
@@ -63,6 +65,7 @@ impl Kind {
             Self::Database => "database URL".to_owned(),
             Self::Networks => "list of addresses and networks".to_owned(),
             Self::Destinations => "list of hosts, addresses and networks".to_owned(),
+            Self::Names => "list of names".to_owned(),
             Self::Number { least, most } => format!("number, {least} to {most}"),
             Self::Word(words) => words.join(", "),
         }
@@ -79,7 +82,7 @@ impl Kind {
                 self.check_number(number)?;
                 Ok(Value::Integer(number))
             }
-            Self::Networks | Self::Destinations => text
+            Self::Networks | Self::Destinations | Self::Names => text
                 .split(',')
                 .map(str::trim)
                 .filter(|item| !item.is_empty())
@@ -100,11 +103,13 @@ impl Kind {
                     .and_then(|number| self.check_number(number).map(|()| Value::Integer(number)))
                     .map_err(wrong)
             }
-            (Self::Networks | Self::Destinations, DeValue::Array(items)) => {
+            (Self::Networks | Self::Destinations | Self::Names, DeValue::Array(items)) => {
                 items.iter().map(|item| self.item(item)).collect::<Result<_, _>>().map(Value::Array)
             }
             (Self::Number { .. }, other) => Err(mistyped("a whole number", other, value.span())),
-            (Self::Networks | Self::Destinations, other) => Err(mistyped("a list of strings", other, value.span())),
+            (Self::Networks | Self::Destinations | Self::Names, other) => {
+                Err(mistyped("a list of strings", other, value.span()))
+            }
             (_, DeValue::String(text)) => {
                 self.check_text(text).map_err(wrong)?;
                 Ok(Value::String(text.clone().into_owned()))
@@ -144,10 +149,10 @@ impl Kind {
             Self::Database => parses::<DatabaseUrl>(text),
             Self::Networks => parses::<Network>(text),
             Self::Destinations => parses::<Destination>(text),
-            Self::Name if text.trim().is_empty() => Err("the name is empty".to_owned()),
+            Self::Name | Self::Names if text.trim().is_empty() => Err("the name is empty".to_owned()),
             Self::Path if text.is_empty() => Err("the path is empty".to_owned()),
             Self::Word(words) if !words.contains(&text) => Err(format!("\"{text}\" is none of {}", words.join(", "))),
-            Self::Name | Self::Path | Self::Word(_) | Self::Number { .. } => Ok(()),
+            Self::Name | Self::Names | Self::Path | Self::Word(_) | Self::Number { .. } => Ok(()),
         }
     }
 }

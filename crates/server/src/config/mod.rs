@@ -51,6 +51,10 @@ pub struct Config {
     pub log: Log,
     /// Requests that the server itself makes.
     pub outbound: Outbound,
+    /// Assertions of partners.
+    pub assertions: Assertions,
+    /// The URLs of WSO2 Identity Server.
+    pub wso2: Wso2,
     /// How secrets are sealed.
     pub keys: Keys,
     /// Explanations of refusals.
@@ -156,6 +160,40 @@ impl Default for Outbound {
     fn default() -> Self {
         Self { allow_private: Vec::new(), timeout_ms: 3000 }
     }
+}
+
+/// `[assertions]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Assertions {
+    /// Whether the grant is offered.
+    pub jwt_bearer: Switch,
+    /// Minutes after `iat`; 0 for any age.
+    pub iat_window_minutes: u32,
+}
+
+impl Default for Assertions {
+    fn default() -> Self {
+        Self { jwt_bearer: Switch::On, iat_window_minutes: 30 }
+    }
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// `[wso2]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wso2 {
+    /// Audiences of applications that list none.
+    pub audiences: Vec<String>,
 }
 
 /// `[keys]`

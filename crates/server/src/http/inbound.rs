@@ -26,12 +26,26 @@ pub(crate) struct Inbound {
     /// Wrapped, since a body may be used by one task at a time and the rest is shared with flows.
     body: SyncWrapper<Body>,
     pub(crate) context: Context,
+    /// The tenant of the path, as it stands there.
+    tenant: Option<String>,
 }
 
 impl Inbound {
     /// What the edge let in.
-    pub(crate) fn new(parts: Parts, body: Body, context: Context) -> Self {
-        Self { parts, body: SyncWrapper::new(body), context }
+    pub(crate) fn new(parts: Parts, body: Body, context: Context, tenant: Option<String>) -> Self {
+        let tenant = tenant.map(|tenant| percent_decoded(&tenant));
+        Self { parts, body: SyncWrapper::new(body), context, tenant }
+    }
+
+    /// The tenant that the path was below, decoded.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// The parameters of the URL.
+    pub(crate) fn query(&self) -> Parameters {
+        let text = self.parts.uri.query().unwrap_or_default();
+        Parameters::new(form_urlencoded::parse(text.as_bytes()).into_owned())
     }
 
     /// The request as flows see it.

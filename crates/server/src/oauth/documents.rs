@@ -21,14 +21,14 @@ const NEVER_STORED: &str = "no-cache, must-revalidate, no-transform, no-store";
 
 pub(crate) async fn discovery(app: Shared, inbound: Inbound) -> Answer {
     match inbound.realm(&app).await {
-        Ok(realm) => described(&inbound, &realm),
+        Ok(realm) => described(&app, &inbound, &realm),
         Err(answer) => answer,
     }
 }
 
 pub(crate) async fn discovery_before_path(app: Shared, inbound: Inbound) -> Answer {
     match app.engine.realm(&inbound.segment(3), inbound.context.now).await {
-        Ok(Some(realm)) => described(&inbound, &realm),
+        Ok(Some(realm)) => described(&app, &inbound, &realm),
         Ok(None) => {
             let unknown = grantor_model::Error::bare(grantor_model::Kind::NotFound, grantor_model::Code::UnknownRealm);
             crate::http::error::json(&unknown).with_standard_headers()
@@ -37,7 +37,7 @@ pub(crate) async fn discovery_before_path(app: Shared, inbound: Inbound) -> Answ
     }
 }
 
-fn described(inbound: &Inbound, realm: &Arc<Realm>) -> Answer {
+fn described(app: &Shared, inbound: &Inbound, realm: &Arc<Realm>) -> Answer {
     let issuer = realm.issuer(&inbound.context.base);
     let at = |path: &str| format!("{issuer}/protocol/openid-connect/{path}");
     let names = |keep: fn(&Algorithm) -> bool| -> Vec<&str> {
@@ -52,7 +52,7 @@ fn described(inbound: &Inbound, realm: &Arc<Realm>) -> Answer {
         "introspection_endpoint": at("token/introspect"),
         "userinfo_endpoint": at("userinfo"),
         "jwks_uri": at("certs"),
-        "grant_types_supported": grantor_flows::grant::Grant::names(),
+        "grant_types_supported": grantor_flows::grant::Grant::offered(&app.engine),
         "acr_values_supported": ["0", "1"],
         "response_types_supported": [],
         "subject_types_supported": ["public", "pairwise"],

@@ -1,5 +1,6 @@
-//! The acceptance rows of seed 0 (K, the task API), seed 1 (R, the registry), and seed 2 (G, plain login) that need no gateway.
+//! The acceptance rows of seed 0 (K, the task API), seed 1 (R, the registry), seed 2 (G, plain login), and seed 3 (W, partners) that need no gateway.
 
 mod login;
+mod partner;
 mod registry;
 mod task;

@@ -80,6 +80,18 @@ impl World {
         world
     }
 
+    /// A world on SQLite with one realm, under settings of the environment.
+    pub async fn with_settings(realm: &str, environment: &[(&str, &str)]) -> Self {
+        let world = Self::configured(None, environment).await;
+        world.import(realm).await;
+        world
+    }
+
+    /// The file that the store is in.
+    pub fn database_file(&self) -> PathBuf {
+        self.folder.join("grantor.db")
+    }
+
     async fn on(database: Option<String>) -> Self {
         Self::configured(database, &[]).await
     }
