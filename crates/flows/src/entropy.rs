@@ -65,6 +65,21 @@ impl Entropy {
         Ok(text)
     }
 
+    /// So many random letters and digits: ids that other programs insist on.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn letters(&self, length: usize) -> Result<String, Error> {
+        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut text = String::with_capacity(length);
+        while text.len() < length {
+            // The last two of 64 values are thrown away, so that each letter is as likely as another.
+            let letters = self.bytes::<32>()?.into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
+            text.extend(letters.take(length - text.len()).map(|byte| char::from(*byte)));
+        }
+        Ok(text)
+    }
+
     /// A secret of `N` random bytes as url-safe text.
     ///
     /// # Errors

@@ -158,7 +158,7 @@ impl IdentityProvider {
             rules: rules(document, &keys, iat_window),
             keys,
             subject: document.setting(s::SUBJECT).and_then(SubjectRule::parse).unwrap_or(SubjectRule::LinkedUser),
-            claims: pairs(document.setting(s::CLAIMS)),
+            claims: pairs(document.setting(s::CLAIMS)).into_iter().map(|(a, b)| (a, short(&b).to_owned())).collect(),
             role_claim: document.setting(s::ROLE_CLAIM).unwrap_or("roles").to_owned(),
             roles: pairs(document.setting(s::ROLES)),
         }
@@ -243,6 +243,11 @@ pub fn entries(text: Option<&str>) -> Vec<String> {
 
 fn pairs(text: Option<&str>) -> BTreeMap<String, String> {
     entries(text).iter().filter_map(|entry| entry.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+}
+
+/// A claim's name without the dialect that some servers write before it: `http://wso2.org/claims/email` is `email`.
+fn short(claim: &str) -> &str {
+    if claim.contains("://") { claim.rsplit('/').next().unwrap_or(claim) } else { claim }
 }
 
 /// What is wrong with a document that somebody wants to save: names the setting and what to do. Stricter than reading,

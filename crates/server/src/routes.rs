@@ -20,13 +20,13 @@ type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// A row of the table.
 #[derive(Debug)]
 pub struct Route {
-    /// GET, POST or OPTIONS.
+    /// Such as GET or POST.
     pub method: Method,
     /// The path, parameters in braces.
     pub path: &'static str,
     /// What it is for.
     pub about: &'static str,
-    /// What a caller needs: `public`, `client` or `token`.
+    /// What a caller needs: `public`, `client`, `token` or `administrator`.
     pub needs: &'static str,
     handler: fn(Shared, Inbound) -> Answering,
 }
@@ -79,6 +79,29 @@ pub fn table() -> Vec<Route> {
         GET "/oauth2/jwks" "public" wso2::oauth::keys, "Key set (RFC 7517)";
         GET "/oauth2/{component}/.well-known/openid-configuration" "public" wso2::oauth::discovery, "Discovery; the component is token or oidcdiscovery";
         GET "/oauth2/{component}/.well-known/oauth-authorization-server" "public" wso2::oauth::discovery, "The same, for OAuth (RFC 8414)";
+        GET "/api/server/v1/identity-providers" "administrator" wso2::providers::list, "Identity providers, as WSO2 Identity Server lists them";
+        POST "/api/server/v1/identity-providers" "administrator" wso2::providers::add, "Trusts an issuer";
+        GET "/api/server/v1/identity-providers/{id}" "administrator" wso2::providers::get, "One identity provider";
+        PATCH "/api/server/v1/identity-providers/{id}" "administrator" wso2::providers::patch, "Changes root attributes of it";
+        DELETE "/api/server/v1/identity-providers/{id}" "administrator" wso2::providers::delete, "Removes it";
+        GET "/api/server/v1/applications" "administrator" wso2::applications::list, "Applications, which are clients";
+        POST "/api/server/v1/applications" "administrator" wso2::applications::add, "Adds an application";
+        GET "/api/server/v1/applications/{id}" "administrator" wso2::applications::get, "One application";
+        PATCH "/api/server/v1/applications/{id}" "administrator" wso2::applications::patch, "Changes its name, description, or whether it is on";
+        DELETE "/api/server/v1/applications/{id}" "administrator" wso2::applications::delete, "Removes it";
+        GET "/api/server/v1/applications/{id}/inbound-protocols/oidc" "administrator" wso2::applications::oidc_get, "Its OAuth settings and secret";
+        PUT "/api/server/v1/applications/{id}/inbound-protocols/oidc" "administrator" wso2::applications::oidc_put, "Replaces its OAuth settings";
+        DELETE "/api/server/v1/applications/{id}/inbound-protocols/oidc" "administrator" wso2::applications::oidc_delete, "Takes OAuth from it";
+        POST "/api/server/v1/applications/{id}/inbound-protocols/oidc/regenerate-secret" "administrator" wso2::applications::regenerate, "A new secret; the old ones are refused";
+        POST "/api/server/v1/applications/{id}/inbound-protocols/oidc/revoke" "administrator" wso2::applications::revoke, "Ends its secrets and tokens";
+        GET "/api/server/v1/applications/{id}/inbound-protocols/oidc/secrets" "administrator" wso2::applications::secrets_list, "What is known of its secrets";
+        POST "/api/server/v1/applications/{id}/inbound-protocols/oidc/secrets" "administrator" wso2::applications::secrets_add, "A second secret beside the first";
+        DELETE "/api/server/v1/applications/{id}/inbound-protocols/oidc/secrets/{secret}" "administrator" wso2::applications::secrets_delete, "Ends one of two secrets";
+        POST "/api/identity/oauth2/dcr/v1.1/register" "administrator" wso2::registration::register, "Registers a client (RFC 7591)";
+        GET "/api/identity/oauth2/dcr/v1.1/register" "administrator" wso2::registration::find, "A client by client_name";
+        GET "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::get, "A registered client";
+        PUT "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::put, "Replaces it";
+        DELETE "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::delete, "Removes it";
         GET "/" "public" pages::home, "Leads to the console";
         GET "/first-administrator/{link}" "public" pages::first_administrator::get, "The page behind the one-time link";
         POST "/first-administrator/{link}" "public" pages::first_administrator::post, "Makes the first administrator";

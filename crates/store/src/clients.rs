@@ -76,6 +76,15 @@ pub fn update_secret(read: &ClientRow, secret: Option<Vec<u8>>) -> Statement {
     Statement::new(sql, [read.id.as_str().into(), read.secret.clone().into(), secret.into()]).must_touch(1)
 }
 
+/// Removes a client with its service account and its roles.
+pub fn delete(id: &str) -> [Statement; 3] {
+    [
+        Statement::new("DELETE FROM users WHERE service_client = $1", [id.into()]),
+        Statement::new("DELETE FROM roles WHERE owner = $1", [id.into()]),
+        Statement::new("DELETE FROM clients WHERE id = $1", [id.into()]).must_touch(1),
+    ]
+}
+
 /// Adds a client scope.
 pub fn insert_scope(scope: &ClientScopeRow) -> Statement {
     Statement::new(

@@ -231,23 +231,81 @@ impl Engine {
         if let Some(delivery) = new.login {
             set_up_for_login(&mut document, delivery);
         }
-        let mut statements = vec![table::insert(&row(&self.vault, &realm.id, &id, document)?)];
-        if new.service_account {
-            let user = super::users::service_account(realm, &id, &new.client_id, self.entropy.uuid(now)?, now)?;
+        match self.insert_client(realm, &id, document, now).await? {
+            true => Ok(secret),
+            false => Err(AdminError::new(format!("realm {} has a client {:?} already", realm.name, new.client_id))
+                .hint(format!("grantor client show {} --realm {}", new.client_id, realm.name))),
+        }
+    }
+
+    /// Adds a client as it stands, with its service account if it has one; `false` when the name is taken.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn insert_client(
+        &self,
+        realm: &Realm,
+        id: &str,
+        document: ClientDocument,
+        now: Instant,
+    ) -> Result<bool, AdminError> {
+        let account = document.service_accounts_enabled.then(|| document.client_id.clone());
+        let mut statements = vec![table::insert(&row(&self.vault, &realm.id, id, document)?)];
+        if let Some(client_id) = account {
+            let user = super::users::service_account(realm, id, &client_id, self.entropy.uuid(now)?, now)?;
             statements.extend(user_table::insert(&user));
         }
         statements.extend(realm_table::changed(&realm.id));
         match self.store.apply(statements).await {
             Ok(()) => {
                 self.reload(&realm.name, now).await?;
-                Ok(secret)
+                Ok(true)
             }
-            Err(StoreError::Duplicate) => {
-                Err(AdminError::new(format!("realm {} has a client {:?} already", realm.name, new.client_id))
-                    .hint(format!("grantor client show {} --realm {}", new.client_id, realm.name)))
-            }
+            Err(StoreError::Duplicate) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Changes a client and its secrets as they are stored now. A client that begins to act for itself gets its user.
+    ///
+    /// # Errors
+    /// When there is no such client, or the change does not want it.
+    pub async fn edit_client(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        now: Instant,
+        edit: impl Fn(&mut ClientDocument, &mut ClientSecrets) -> Result<Vec<Statement>, AdminError>,
+    ) -> Result<(), AdminError> {
+        let has_account = realm.clients.get(client_id).is_some_and(|client| client.service_account.is_some());
+        let account = self.entropy.uuid(now)?;
+        self.change_client(realm, client_id, now, |row, mut document, mut secrets| {
+            let mut statements = edit(&mut document, &mut secrets)?;
+            if document.service_accounts_enabled && !has_account {
+                let user = super::users::service_account(realm, &row.id, client_id, account.clone(), now)?;
+                statements.extend(user_table::insert(&user));
+            }
+            statements.extend(self.rewritten(row, &document, &secrets)?);
+            Ok(statements)
+        })
+        .await
+    }
+
+    /// Removes a client with everything that it gave out.
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn remove_client(&self, realm: &Realm, client_id: &str, now: Instant) -> Result<(), AdminError> {
+        let (row, _, _) = self.stored_client(realm, client_id).await?;
+        let mut statements = table::delete(&row.id).to_vec();
+        statements.extend(realm_table::changed(&realm.id));
+        match self.store.apply(statements).await {
+            // Somebody else removed it.
+            Ok(()) | Err(StoreError::Guard { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.reload(&realm.name, now).await?;
+        Ok(())
     }
 
     /// A client as it is stored, with its secrets.
@@ -321,6 +379,38 @@ impl Engine {
             let (_, old_id) = client_secrets::ids(&row.id, &secrets);
             forget_old(&mut document, &mut secrets);
             let mut statements = vec![forget(&old_id)];
+            statements.extend(self.rewritten(row, &document, &secrets)?);
+            Ok(statements)
+        })
+        .await
+    }
+
+    /// Ends one of two secrets, by its id; the other one is the present one then.
+    ///
+    /// # Errors
+    /// When there is no such client or secret, or no other one.
+    pub async fn remove_secret(
+        &self,
+        realm: &Realm,
+        client_id: &str,
+        id: &str,
+        now: Instant,
+    ) -> Result<(), AdminError> {
+        self.change_client(realm, client_id, now, |row, mut document, mut secrets| {
+            let (present, old_id) = client_secrets::ids(&row.id, &secrets);
+            let Some(old) = secrets.old().map(str::to_owned) else {
+                return Err(AdminError::new("the only secret of a client cannot be removed"));
+            };
+            if id == present {
+                secrets.secret = Some(old);
+                secrets.id = Some(old_id);
+                let made = document.attributes.get(attribute::OLD_CREATED).cloned().flatten();
+                document.attributes.insert(attribute::CREATED.to_owned(), made);
+            } else if id != old_id {
+                return Err(AdminError::new(format!("there is no secret {id:?}")));
+            }
+            forget_old(&mut document, &mut secrets);
+            let mut statements = vec![forget(id)];
             statements.extend(self.rewritten(row, &document, &secrets)?);
             Ok(statements)
         })

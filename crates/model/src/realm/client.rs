@@ -17,6 +17,9 @@ pub struct ClientDocument {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// For people, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// A client that is off is treated as unknown.
     pub enabled: bool,
     /// `openid-connect` or `saml`; absent is read as `openid-connect`.
@@ -76,6 +79,7 @@ impl Default for ClientDocument {
             id: None,
             client_id: String::new(),
             name: None,
+            description: None,
             enabled: true,
             protocol: None,
             secret: None,

@@ -48,6 +48,29 @@ fn essence(kind: &str) -> String {
     kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Reads a body of JSON, of any depth that a management API has.
+pub(crate) async fn value(headers: &HeaderMap, body: Body) -> Result<serde_json::Value, Error> {
+    let bytes = read(body).await?;
+    if essence(kind(headers)) != JSON {
+        return Err(Error::request("The body must be application/json"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Error::request(format!("The body is not JSON: {place}"))
+    })
+}
+
+/// Reads a body of one JSON object.
+pub(crate) async fn object(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
+    match value(headers, body).await? {
+        serde_json::Value::Object(members) => Ok(members),
+        _ => Err(Error::request("The body is not a JSON object")),
+    }
+}
+
 /// Whether a body is of a kind that holds parameters.
 pub(crate) fn has_parameters(headers: &HeaderMap) -> bool {
     matches!(essence(kind(headers)).as_str(), FORM | MULTIPART | JSON)

@@ -48,6 +48,18 @@ impl Inbound {
         Parameters::new(form_urlencoded::parse(text.as_bytes()).into_owned())
     }
 
+    /// Takes the body and reads the JSON object in it.
+    pub(crate) async fn object(&mut self) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
+        let body = std::mem::replace(self.body.get_mut(), Body::empty());
+        body::object(&self.parts.headers, body).await
+    }
+
+    /// Takes the body and reads the JSON value in it.
+    pub(crate) async fn value(&mut self) -> Result<serde_json::Value, Error> {
+        let body = std::mem::replace(self.body.get_mut(), Body::empty());
+        body::value(&self.parts.headers, body).await
+    }
+
     /// The request as flows see it.
     pub(crate) fn call(&self) -> Call<'_> {
         let text = |name: HeaderName| self.parts.headers.get(name).and_then(|value| value.to_str().ok());

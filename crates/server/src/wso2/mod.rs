@@ -1,8 +1,11 @@
 //! The URLs of WSO2 Identity Server: `/oauth2`, and the management APIs below `/api`. All of them are served below
 //! `/t/{tenant}`, too: the edge takes that off and notes the tenant.
 
+pub(crate) mod applications;
 pub(crate) mod manage;
 pub(crate) mod oauth;
+pub(crate) mod providers;
+pub(crate) mod registration;
 
 use std::sync::Arc;
 

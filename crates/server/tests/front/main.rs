@@ -35,3 +35,4 @@ mod revoke;
 mod seeds;
 mod urls;
 mod userinfo;
+mod wso2_management;
