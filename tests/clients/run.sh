@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs client programs written for Keycloak, unmodified, against a server that has the realm of realm.json:
-# python-keycloak (python/) and openid-client with jose (node/), in the versions of their lock files.
+# python-keycloak and Authlib (python/), openid-client with jose (node/), in the versions of their lock files.
 #
 #     tests/clients/run.sh http://127.0.0.1:8080
 #
@@ -60,7 +60,7 @@ run_python() {
 run_node() {
   cp "$here/node/test.mjs" "$build/node/"
   [ "$node_major" -ge 20 ] || export NODE_OPTIONS="${NODE_OPTIONS:-} --experimental-global-webcrypto"
-  (cd "$build/node" && node --test --test-reporter=spec test.mjs)
+  (cd "$build/node" && PARTNER_KEYS=$here node --test --test-reporter=spec test.mjs)
 }
 
 version_of() { sed -n "s/^$1==//p" "$here/python/requirements.txt"; }
@@ -70,7 +70,7 @@ install "$build/python" "$(python3 --version) $(cksum <"$here/python/requirement
 install "$build/node" "$(node --version) $(cat "$here"/node/package*.json | cksum)" install_node
 
 failed=()
-echo "python-keycloak $(version_of python-keycloak) on $(python3 --version) against $BASE_URL"
+echo "python-keycloak $(version_of python-keycloak), Authlib $(version_of Authlib) on $(python3 --version) against $BASE_URL"
 run_python || failed+=(python-keycloak)
 echo
 echo "openid-client $(module_version openid-client), jose $(module_version jose) on Node $(node --version) against $BASE_URL"

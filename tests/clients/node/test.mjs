@@ -6,6 +6,7 @@
 // claims, and with enableNonRepudiationChecks its signature too. jose verifies the access tokens with the published keys.
 // Every expectation holds for Keycloak 26.7 too.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { before, describe, test } from 'node:test'
 import * as jose from 'jose'
 import * as client from 'openid-client'
@@ -215,5 +216,40 @@ describe('a public client', () => {
     const other = await discover('backend', client.ClientSecretPost('test-secret-backend'))
     const { refresh_token: token } = await password(other)
     await assert.rejects(client.refreshTokenGrant(config, token), refusal(400, 'invalid_grant'))
+  })
+})
+
+// jose makes a partner's assertions (RFC 7523).
+describe('a partner', () => {
+  const keyFile = (name) => readFile(`${process.env.PARTNER_KEYS}/${name}.pem`, 'utf8')
+  const assertion = async (partner, alg, changed = {}) =>
+    new jose.SignJWT(changed)
+      .setProtectedHeader({ alg })
+      .setIssuer(`https://${partner}.example.test`)
+      .setSubject('ada-there')
+      .setAudience(changed.aud ?? issuer)
+      .setJti(crypto.randomUUID())
+      .setIssuedAt()
+      .setExpirationTime('2m')
+      .sign(await jose.importPKCS8(await keyFile(partner), alg))
+  const exchange = async (config, text) =>
+    client.genericGrantRequest(config, 'urn:ietf:params:oauth:grant-type:jwt-bearer', { assertion: text })
+  let config
+  before(async () => {
+    config = await discover('orders', client.ClientSecretBasic('test-secret-orders'))
+  })
+
+  for (const [partner, alg] of [['partner-rsa', 'RS256'], ['partner-ec', 'ES256']]) {
+    test(`${alg}: an assertion becomes a token, once`, async () => {
+      const text = await assertion(partner, alg)
+      const answer = await exchange(config, text)
+      assert.equal(jose.decodeJwt(answer.access_token).preferred_username, 'alice')
+      await assert.rejects(exchange(config, text), refusal(400, 'invalid_grant', 'Token reuse detected'))
+    })
+  }
+
+  test('an assertion for somebody else', async () => {
+    const text = await assertion('partner-rsa', 'RS256', { aud: 'https://other.example.test' })
+    await assert.rejects(exchange(config, text), refusal(400, 'invalid_grant', 'Invalid token audience'))
   })
 })
