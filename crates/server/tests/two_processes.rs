@@ -23,7 +23,6 @@ mod postgres {
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use grantor_model::jose::{self, Algorithm, SigningKey};
 use serde_json::json;
@@ -94,10 +93,11 @@ async fn one_of_fifty_posts_of_an_assertion_is_accepted() {
     let imported = grantor(&folder, &database).args(["realm", "import"]).arg(&file).output().unwrap();
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     let servers = [Server::start(&folder, &database), Server::start(&folder, &database)];
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = grantor::start::now().seconds();
     for (number, path) in ["/oauth2/token", "/realms/demo/protocol/openid-connect/token"].into_iter().enumerate() {
         let aud = "http://localhost/oauth2/token";
-        let claims = json!({"iss": "p", "sub": "u", "aud": aud, "iat": now, "exp": now + 60, "jti": number.to_string()});
+        let claims =
+            json!({"iss": "p", "sub": "u", "aud": aud, "iat": now, "exp": now + 60, "jti": number.to_string()});
         let assertion = jose::sign_compact(r#"{"alg":"RS256"}"#, claims.to_string().as_bytes(), &key).unwrap();
         let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
         let body = format!("grant_type={grant}&client_id=orders&client_secret=test-secret&assertion={assertion}");

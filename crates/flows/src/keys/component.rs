@@ -148,11 +148,50 @@ impl Material {
                 if secret.len() < algorithm.hash_len() {
                     return Err(JoseError::KeyUnusable("the secret is shorter than the algorithm's hash"));
                 }
+                if is_known(&secret) {
+                    return Err(JoseError::KeyUnusable("the secret is one that others know, or no secret at all"));
+                }
                 let kid = kid.ok_or_else(|| missing("kid"))?;
                 Self { key: SigningKey::hmac(kid, algorithm, &secret)?, key_use: KeyUse::Sig, algorithm: name }
             }
             _ => return Ok(None),
         }))
+    }
+}
+
+/// Secrets that stand in documentation and tutorials, and beginnings of those that programs put there for a start.
+const KNOWN: [&str; 8] = [
+    "a-string-secret-at-least-256-bits-long",
+    "a-valid-string-secret-that-is-at-least-512-bits-long",
+    "your-256-bit-secret",
+    "your-secret-key",
+    "django-insecure-",
+    "myjwts3cr3t",
+    "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+    "@NcRfUjXn2r5u8x/A?D(G+KbPdSgVkYp",
+];
+
+/// Whether anybody could know a secret: it begins like a known one, or repeats so few bytes that it was not drawn.
+fn is_known(secret: &[u8]) -> bool {
+    const FEWEST_BYTES: usize = 8;
+    let text = secret.to_ascii_lowercase();
+    let in_text = |known: &&str| text.starts_with(known.to_ascii_lowercase().as_bytes());
+    let different: std::collections::BTreeSet<u8> = secret.iter().copied().collect();
+    KNOWN.iter().any(in_text) || different.len() < FEWEST_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_known;
+
+    #[test]
+    fn secrets_of_tutorials_are_no_secrets() {
+        for known in
+            ["a-string-secret-at-least-256-bits-long", "DJANGO-INSECURE-0123456789-abcdefghijkl", &"ab".repeat(40)]
+        {
+            assert!(is_known(known.as_bytes()), "{known}");
+        }
+        assert!(!is_known(b"test-secret-of-login-tokens-0123456789-abcdef"));
     }
 }
 
