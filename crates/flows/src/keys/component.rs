@@ -180,21 +180,6 @@ fn is_known(secret: &[u8]) -> bool {
     KNOWN.iter().any(in_text) || different.len() < FEWEST_BYTES
 }
 
-#[cfg(test)]
-mod tests {
-    use super::is_known;
-
-    #[test]
-    fn secrets_of_tutorials_are_no_secrets() {
-        for known in
-            ["a-string-secret-at-least-256-bits-long", "DJANGO-INSECURE-0123456789-abcdefghijkl", &"ab".repeat(40)]
-        {
-            assert!(is_known(known.as_bytes()), "{known}");
-        }
-        assert!(!is_known(b"test-secret-of-login-tokens-0123456789-abcdef"));
-    }
-}
-
 /// Keycloak writes base64url without padding; files made by hand also have the other alphabet.
 fn hmac_secret(text: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, JoseError> {
     let text = text.trim().trim_end_matches('=');
@@ -219,4 +204,19 @@ fn published(jwk: Jwk, component: &ComponentDocument, key_use: KeyUse, algorithm
         jwk = jwk.with_certificate(&der);
     }
     Ok(jwk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_known;
+
+    #[test]
+    fn secrets_of_tutorials_are_no_secrets() {
+        for known in
+            ["a-string-secret-at-least-256-bits-long", "DJANGO-INSECURE-0123456789-abcdefghijkl", &"ab".repeat(40)]
+        {
+            assert!(is_known(known.as_bytes()), "{known}");
+        }
+        assert!(!is_known(b"test-secret-of-login-tokens-0123456789-abcdef"));
+    }
 }
