@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use grantor_flows::admin::clients::{NewClient, SecretFacts};
+use grantor_flows::assertions::ENABLED;
 use grantor_flows::login::Delivery;
 use serde_json::json;
 
@@ -251,6 +252,7 @@ async fn list(realm: &str, place: &Where, output: &Output) -> Result<(), CliErro
             let grants = [
                 (document.service_accounts_enabled && !document.is_public(), "client_credentials"),
                 (document.allows_direct_access() && !document.bearer_only, "password"),
+                (document.switched_on(ENABLED), "jwt-bearer"),
             ];
             let grants: Vec<&str> = grants.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
             vec![client.client_id().to_owned(), kind.to_owned(), state.to_owned(), grants.join(" ")]

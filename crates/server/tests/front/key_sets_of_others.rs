@@ -116,6 +116,17 @@ async fn without_a_known_key_a_failing_server_is_told_as_our_trouble() {
 }
 
 #[tokio::test]
+async fn a_server_whose_certificate_has_expired_is_not_believed() {
+    let now = grantor::start::now().seconds();
+    let server = KeyServer::start_tls(now - 30 * 86_400, 10).await;
+    let world = trusting(&server.url().replace("http:", "https:")).await;
+    let shown = exchange(&world, Partner::trusted(), "1").await.refused(503, "temporarily_unavailable");
+    let decision = world.decision(&shown).await;
+    assert_eq!(decision.checks.last().unwrap().check, "key set");
+    assert_eq!(server.asked(), 1, "it was asked, and what it showed was refused");
+}
+
+#[tokio::test]
 async fn a_new_key_is_found_and_made_up_names_do_not_ask_again() {
     let (old, new) = (Partner::trusted(), Partner::stranger());
     let named = |kid: &str| {

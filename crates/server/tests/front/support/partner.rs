@@ -148,6 +148,28 @@ impl KeyServer {
         server
     }
 
+    /// One that speaks TLS, under a certificate of these days.
+    pub async fn start_tls(from: i64, days: i64) -> Self {
+        let (server, chain) = (Self::start(Does::Close).await, Partner::trusted().certificate(from, days));
+        let chain =
+            rustls::pki_types::CertificateDer::from(grantor_model::jose::pem_or_base64_der(&chain).unwrap().to_vec());
+        let key = rustls::pki_types::PrivateKeyDer::try_from(Partner::trusted().der.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![chain], key).unwrap());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let secure = Self { address: listener.local_addr().unwrap(), ..server };
+        let asked = secure.asked.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                asked.fetch_add(1, Ordering::SeqCst);
+                let _ = tokio_rustls::TlsAcceptor::from(config.clone()).accept(stream).await;
+            }
+        });
+        secure
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}/keys", self.address)
     }
