@@ -347,7 +347,7 @@ async fn made(
     let default = format!("default-roles-{}", realm.name);
     let default = realm.roles.iter().find(|role| role.client.is_none() && role.name == default);
     let id = engine.entropy.uuid(call.now)?;
-    let row = UserRow {
+    let mut row = UserRow {
         id: id.clone(),
         realm_id: realm.id.clone(),
         // A name of its own: nobody signs in with it, and it takes none of a local user's.
@@ -360,14 +360,23 @@ async fn made(
         roles: default.map(|role| role.id.clone()).into_iter().collect(),
         groups: Vec::new(),
     };
-    let mut statements = user_table::insert(&row);
-    statements.push(link(&provider.id, subject, &id, subject));
-    match engine.store.apply(statements).await {
-        Ok(()) => Ok(Some(id)),
-        // Another request made the user a moment ago, or somebody has that name: then nobody is linked.
-        Err(StoreError::Duplicate) => engine.store.linked_user(&provider.id, subject).await.map_err(store_error),
-        Err(error) => Err(store_error(error)),
+    // Names are compared in lower case and subjects to the letter, so a name may be taken: then the key is the name.
+    for username in [row.username.clone(), format!("{}.{id}", provider.alias).to_lowercase()] {
+        row.username = username;
+        let mut statements = user_table::insert(&row);
+        statements.push(link(&provider.id, subject, &id, subject));
+        match engine.store.apply(statements).await {
+            Ok(()) => return Ok(Some(id)),
+            Err(StoreError::Duplicate) => {}
+            Err(error) => return Err(store_error(error)),
+        }
+        // Another request may have made the user a moment ago.
+        let linked = engine.store.linked_user(&provider.id, subject).await.map_err(store_error)?;
+        if linked.is_some() {
+            return Ok(linked);
+        }
     }
+    Ok(None)
 }
 
 /// Turns what a judgement found into the trail of the request, and its fault into a refusal in the face's words.

@@ -52,7 +52,7 @@ pub(super) async fn check(
     trail.pass("iss and sub");
     let algorithm = algorithm(client, &parsed, trail)?;
     signature(engine, call, client, algorithm, &parsed, trail).await?;
-    audience(call, realm, &token, trail)?;
+    audience(engine, call, realm, &token, trail)?;
     time(call, &token, trail)?;
     once(engine, call, realm, client, &token, trail).await
 }
@@ -165,7 +165,7 @@ fn chosen(keys: &[VerifyingKey], kid: Option<&str>, algorithm: Algorithm) -> Opt
 
 /// Exactly one audience: the issuer, or an endpoint that clients authenticate at. More than one would let another
 /// receiver use the assertion here.
-fn audience(call: &Call<'_>, realm: &Realm, token: &Known, trail: &mut Trail) -> Result<(), Refused> {
+fn audience(engine: &Engine, call: &Call<'_>, realm: &Realm, token: &Known, trail: &mut Trail) -> Result<(), Refused> {
     let issuer = realm.issuer(call.base);
     let endpoints = [
         "",
@@ -175,6 +175,10 @@ fn audience(call: &Call<'_>, realm: &Realm, token: &Known, trail: &mut Trail) ->
     ];
     match token.audience().as_slice() {
         [one] if one.strip_prefix(issuer.as_str()).is_some_and(|rest| endpoints.contains(&rest)) => {
+            trail.pass("aud");
+            Ok(())
+        }
+        [one] if realm.own_audiences(engine, call.base).iter().any(|own| own == one) => {
             trail.pass("aud");
             Ok(())
         }

@@ -116,7 +116,7 @@ impl Oidc {
     }
 
     /// Writes it into a client.
-    pub(super) fn apply(&self, document: &mut ClientDocument, realm: &Realm) {
+    pub(super) fn apply(&self, document: &mut ClientDocument) {
         document.protocol = Some("openid-connect".to_owned());
         document.public_client = Some(self.public_client);
         document.service_accounts_enabled = self.has("client_credentials");
@@ -125,9 +125,6 @@ impl Oidc {
         document.implicit_flow_enabled = self.has("implicit");
         document.redirect_uris.clone_from(&self.callback_urls);
         document.web_origins = Some(self.allowed_origins.clone());
-        // What is not asked for is not in a token; whatever the realm has may be asked for.
-        document.default_client_scopes = Some(Vec::new());
-        document.optional_client_scopes.get_or_insert_with(|| realm.scopes.keys().cloned().collect());
         let mut audience: Vec<&str> = Vec::new();
         for one in &self.id_token.audience {
             if !audience.contains(&one.as_str()) {
@@ -325,13 +322,16 @@ pub(super) async fn create(
     oidc: Option<Oidc>,
 ) -> Result<String, Told> {
     let (engine, now) = (&app.engine, inbound.context.now);
+    // What is not asked for is not in a token; whatever the realm has may be asked for.
+    document.default_client_scopes = Some(Vec::new());
+    document.optional_client_scopes = Some(realm.scopes.keys().cloned().collect());
     match &oidc {
         Some(oidc) => {
             oidc.judged()?;
-            oidc.apply(&mut document, realm);
+            oidc.apply(&mut document);
         }
         None => {
-            Oidc::default().apply(&mut document, realm);
+            Oidc::default().apply(&mut document);
             document.attributes.insert(s::WITHOUT_OAUTH.to_owned(), Some("true".to_owned()));
         }
     }
@@ -430,7 +430,7 @@ async fn oidc_was_put(app: &Shared, inbound: &mut Inbound) -> Result<Answer, Tol
     let now = inbound.context.now;
     let fresh = app.engine.entropy.letters(43)?;
     let edit = |document: &mut ClientDocument, secrets: &mut ClientSecrets| {
-        oidc.apply(document, &realm);
+        oidc.apply(document);
         if document.is_public() {
             *secrets = ClientSecrets { kept: std::mem::take(&mut secrets.kept), ..ClientSecrets::default() };
         } else if secrets.secret.is_none() && !document.switched_on(s::REVOKED) {

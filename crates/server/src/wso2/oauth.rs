@@ -155,8 +155,17 @@ pub(crate) async fn userinfo(app: Shared, inbound: Inbound) -> Answer {
     inbound.with_cors(&seen, answer).of_realm(&realm)
 }
 
+/// The realm of a public document; what is public tells nothing by not being there.
+async fn published(app: &Shared, inbound: &Inbound) -> Result<Arc<Realm>, Answer> {
+    match realm(app, inbound).await {
+        Ok(Some(realm)) if is_plain(&inbound.query()) => Ok(realm),
+        Ok(_) => Err(error::json(&Error::bare(Kind::NotFound, Code::UnknownRealm)).with_standard_headers()),
+        Err(error) => Err(error::json(&error).with_standard_headers()),
+    }
+}
+
 pub(crate) async fn keys(app: Shared, inbound: Inbound) -> Answer {
-    let realm = match tenant(&app, &inbound).await {
+    let realm = match published(&app, &inbound).await {
         Ok(realm) => realm,
         Err(answer) => return answer,
     };
@@ -178,7 +187,7 @@ pub(crate) async fn discovery(app: Shared, inbound: Inbound) -> Answer {
         let body = json!({"error": "invalid_request", "error_description": text});
         return Answer::json(StatusCode::BAD_REQUEST, &body).with_standard_headers();
     }
-    let realm = match tenant(&app, &inbound).await {
+    let realm = match published(&app, &inbound).await {
         Ok(realm) => realm,
         Err(answer) => return answer,
     };

@@ -98,8 +98,9 @@ fn told(unsaved: Unsaved) -> Told {
     }
 }
 
-/// Writes a model into a document.
+/// Writes a model into a document. Keys that are shown as they were stay as they are: not every form has another one.
 fn apply(members: Map<String, Value>, document: &mut IdentityProviderDocument, realm: &Realm) -> Result<(), Told> {
+    let same_keys = shown("", document).get("certificate") == members.get("certificate");
     let model: Model =
         serde_json::from_value(Value::Object(members)).map_err(|error| Told::bad(format!("the body: {error}")))?;
     if model.name.trim().is_empty() {
@@ -119,10 +120,12 @@ fn apply(members: Map<String, Value>, document: &mut IdentityProviderDocument, r
     if url.is_some() && !certificate.certificates.is_empty() {
         return Err(Told::bad("certificate: certificates or jwksUri, not both"));
     }
-    put(s::USES_URL, Some(url.is_some().to_string()));
-    put(s::URL, url);
-    put(s::CERTIFICATES, Some(pem(&certificate.certificates)?));
-    put(s::PUBLIC_KEY, None);
+    if !same_keys {
+        put(s::USES_URL, Some(url.is_some().to_string()));
+        put(s::URL, url);
+        put(s::CERTIFICATES, Some(pem(&certificate.certificates)?));
+        put(s::PUBLIC_KEY, None);
+    }
     let claims = model.claims.unwrap_or_default();
     put(s::ROLE_CLAIM, claims.role_claim.map(|claim| claim.name().to_owned()));
     let pair = |theirs: &str, ours: &str| {

@@ -194,7 +194,7 @@ async fn was_put(app: &Shared, inbound: &mut Inbound) -> Result<Answer, Told> {
     model.authentication(app, &mut proof).await?;
     let edit = |document: &mut ClientDocument, _: &mut grantor_flows::admin::clients::ClientSecrets| {
         document.name = Some(model.client_name.clone());
-        oidc.apply(document, &realm);
+        oidc.apply(document);
         document.client_authenticator_type.clone_from(&proof.client_authenticator_type);
         document.attributes.extend(proof.attributes.clone());
         Ok(Vec::new())

@@ -128,6 +128,12 @@ async fn a_user_is_made_when_the_subject_comes_for_the_first_time() {
     assert_eq!((&token["preferred_username"], &token["department"]), (&json!("partner.u1"), &json!("sales")));
     let second = Partner::trusted().assertion(&changed(&claims(&world), json!({"jti": "two"})));
     assert_eq!(exchange(&world, &second).await.expect(200).claims("access_token")["sub"], token["sub"]);
+    let upper = Partner::trusted().assertion(&changed(&claims(&world), json!({"sub": "U1", "jti": "three"})));
+    assert_ne!(
+        exchange(&world, &upper).await.expect(200).claims("access_token")["sub"],
+        token["sub"],
+        "another subject"
+    );
     let user = world.app.engine.store.user_by_name(&world.realm("lab").await.id, "partner.u1").await.unwrap().unwrap();
     assert_eq!(user.email.as_deref(), Some("u1@partner.example"));
 }

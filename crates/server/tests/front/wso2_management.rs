@@ -115,6 +115,15 @@ async fn w27_an_administrator_adds_an_identity_provider() {
     }
     ask(&world, Method::DELETE, &format!("{PROVIDERS}/{id}"), &root(), Value::Null).await.expect(204);
     told(get(&world, &format!("{PROVIDERS}/{id}")).await, 404);
+    // Keys in a form that this API does not show stay where something else is changed.
+    let set = Partner::trusted().key_set().to_string();
+    world.trust("demo", "by-set", &[("issuer", "by-set"), ("grantor.certificates", &set)]).await;
+    let realm = world.realm("demo").await;
+    let id = realm.providers.iter().find(|provider| provider.alias == "by-set").unwrap().id.clone();
+    let patch = json!([{"operation": "REPLACE", "path": "/description", "value": "x"}]);
+    ask(&world, Method::PATCH, &format!("{PROVIDERS}/{id}"), &root(), patch).await.expect(200);
+    let (_, document) = world.app.engine.stored_identity_provider(&realm, "by-set").await.unwrap();
+    assert_eq!(document.setting("grantor.certificates"), Some(set.as_str()));
 }
 
 #[tokio::test]

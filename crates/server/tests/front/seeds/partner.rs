@@ -542,6 +542,7 @@ async fn w50_a_tenant_is_a_realm() {
     }
     let document = world.get("/t/wso2.com/oauth2/token/.well-known/openid-configuration").await.expect(200);
     assert_eq!(document.text("token_endpoint"), "http://localhost/t/wso2.com/oauth2/token");
+    world.get("/t/nowhere/oauth2/jwks").await.expect(404);
     let keys = world.get("/t/wso2.com/oauth2/jwks").await.expect(200);
     assert_ne!(keys.json(), world.get("/oauth2/jwks").await.expect(200).json(), "each tenant has its own keys");
     // A token of one tenant is nothing in another.
@@ -587,4 +588,25 @@ async fn other_grants_and_endpoints_of_the_face() {
     post(&world, "/oauth2/revoke", "app", &[]).await.refused(400, "invalid_request");
     let bad = world.post_with("/oauth2/revoke", &[("authorization", &basic("app", "bad"))], &[("token", &own)]).await;
     assert_eq!(bad.refused(401, "invalid_client").text("error_description"), "Client Authentication failed.");
+}
+
+/// A client that signs its own assertion names the endpoint that it calls.
+#[tokio::test]
+async fn a_client_proves_itself_by_a_signature() {
+    let mut file: Value = serde_json::from_str(&realm("demo")).unwrap();
+    file["clients"][0]["clientAuthenticatorType"] = json!("client-secret-jwt");
+    let world = World::with(&file.to_string()).await;
+    let key = SigningKey::hmac("k".to_owned(), Algorithm::HS256, b"s").unwrap();
+    let now = world.now().seconds();
+    for (aud, status) in [("/oauth2/token", 200), ("/t/demo/oauth2/token", 200), ("/t/other/oauth2/token", 401)] {
+        let aud = format!("http://localhost{aud}");
+        let claims = json!({"iss": "app", "sub": "app", "aud": aud, "iat": now, "exp": now + 30, "jti": aud});
+        let proof = jose::sign_compact(r#"{"alg":"HS256"}"#, claims.to_string().as_bytes(), &key).unwrap();
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", proof.as_str()),
+        ];
+        world.post(TOKEN, &form).await.expect(status);
+    }
 }
