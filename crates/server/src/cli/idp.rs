@@ -405,7 +405,11 @@ async fn show(named: &Named, output: &Output) -> Result<(), CliError> {
         return Err(CliError::new(format!("the identity provider {} went away", named.name)));
     };
     let value = described(provider);
-    output.show(&value, || super::output::pairs(&listed(&value)))
+    output.show(&value, || {
+        let lines = listed(&value);
+        let lines: Vec<(&str, String)> = lines.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        super::output::pairs(&lines)
+    })
 }
 
 /// Everything about a provider, for programs.
@@ -446,7 +450,7 @@ fn described(provider: &IdentityProvider) -> Value {
 }
 
 /// The same, a line each.
-fn listed(value: &Value) -> Vec<(&str, String)> {
+fn listed(value: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -457,8 +461,24 @@ fn listed(value: &Value) -> Vec<(&str, String)> {
         Value::Object(members) if members.is_empty() => "-".to_owned(),
         other => other.to_string(),
     };
-    let members = value.as_object().into_iter().flatten();
-    members.map(|(name, value)| (name.as_str(), text(value))).collect()
+    // One line for each key: what people compare, and until when it is good.
+    let key = |key: &Value| {
+        let part = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
+        let until = if part("until").is_empty() { String::new() } else { format!(" until {}", part("until")) };
+        format!("sha256 {}{until}", part("sha256"))
+    };
+    let pairs = |members: &serde_json::Map<String, Value>| {
+        members.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+    };
+    let mut lines = Vec::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match (name.as_str(), value) {
+            ("keys", Value::Array(keys)) => lines.extend(keys.iter().map(|one| ("key".to_owned(), key(one)))),
+            (_, Value::Object(members)) if !members.is_empty() => lines.push((name.clone(), pairs(members))),
+            _ => lines.push((name.clone(), text(value))),
+        }
+    }
+    lines
 }
 
 async fn switch(named: &Named, on: bool, output: &Output) -> Result<(), CliError> {
