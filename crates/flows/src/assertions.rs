@@ -336,6 +336,13 @@ async fn made(
     let mut attributes = taken_over(provider, assertion);
     let mut first = |name: &str| attributes.remove(name).and_then(|values| values.into_iter().next());
     let (email, first_name, last_name) = (first("email"), first("firstName"), first("lastName"));
+    let mut email = email.map(|email| email.trim().to_lowercase());
+    // An address that somebody has already is not the partner's to give: two with one address cannot sign in by it.
+    if let Some(address) = &email
+        && !engine.store.users_by_email(&realm.id, address).await.map_err(store_error)?.is_empty()
+    {
+        email = None;
+    }
     let document = UserDocument {
         first_name,
         last_name,
@@ -352,7 +359,7 @@ async fn made(
         realm_id: realm.id.clone(),
         // A name of its own: nobody signs in with it, and it takes none of a local user's.
         username: format!("{}.{subject}", provider.alias).to_lowercase(),
-        email: email.map(|email| email.trim().to_lowercase()),
+        email,
         enabled: true,
         service_client: None,
         not_before: 0,

@@ -166,6 +166,12 @@ pub(crate) async fn subject(
             }
             subject.to_owned()
         }
+        // An ID token without a session may be of anybody: it is the client's own only when it says so.
+        None if token.kind() == "ID"
+            && client.service_account.as_ref().is_none_or(|user| token.text("sub") != Some(&user.id)) =>
+        {
+            return Ok(Err(Gone::Session));
+        }
         None => match &client.service_account {
             Some(user) if user.enabled && iat < user.not_before => return Ok(Err(Gone::Revoked)),
             Some(user) if user.enabled => return Ok(Ok(user.clone())),

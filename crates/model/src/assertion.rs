@@ -186,6 +186,9 @@ pub struct Assertion<'a> {
 /// `exp`, `nbf` and `iat` are numbers (RFC 7519 section 2, NumericDate).
 const TIMES: [&str; 3] = ["exp", "nbf", "iat"];
 
+/// The longest subject, in bytes (OpenID Connect Core section 2).
+const LONGEST_SUBJECT: usize = 255;
+
 /// Claims without which an assertion says nothing (RFC 7523 section 3).
 const MANDATORY: [&str; 4] = ["iss", "sub", "aud", "exp"];
 
@@ -265,6 +268,12 @@ impl<'a> Assertion<'a> {
             && !texts(value)
         {
             judgement.failed("aud", "a text or a list of texts", value.to_string(), Fault::Type("aud"))?;
+        }
+        // It becomes a name here.
+        let fine = |sub: &str| sub.len() <= LONGEST_SUBJECT && !sub.chars().any(char::is_control);
+        if self.text("sub").is_some_and(|sub| !fine(sub)) {
+            let expected = format!("at most {LONGEST_SUBJECT} bytes, none of them a control character");
+            judgement.failed("sub", expected, "another text", Fault::Type("sub"))?;
         }
         for name in MANDATORY {
             let there = match name {

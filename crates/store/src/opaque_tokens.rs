@@ -70,6 +70,12 @@ pub fn spend(id: &str) -> Statement {
     Statement::new("UPDATE opaque_tokens SET spent = TRUE WHERE id = $1 AND NOT spent", [id.into()]).must_touch(1)
 }
 
+/// Replaces what is kept with a token that is still there.
+pub fn update_document(id: &str, document: &str) -> Statement {
+    let sql = "UPDATE opaque_tokens SET document = $2 WHERE id = $1 AND NOT spent";
+    Statement::new(sql, [id.into(), document.into()]).must_touch(1)
+}
+
 /// Ends a token.
 pub fn delete(id: &str) -> Statement {
     Statement::new("DELETE FROM opaque_tokens WHERE id = $1", [id.into()])
@@ -91,6 +97,15 @@ pub fn delete_of_client(client_id: &str) -> Statement {
 }
 
 impl Store {
+    /// What is kept with the refresh tokens of a grant.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn refresh_documents(&self, grant_id: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT document FROM opaque_tokens WHERE grant_id = $1 AND kind = 'refresh'";
+        self.all(Statement::new(sql, [grant_id.into()]), |row| Ok(row.text(0)?.to_owned())).await
+    }
+
     /// A token by its id.
     ///
     /// # Errors

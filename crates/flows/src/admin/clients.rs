@@ -398,7 +398,8 @@ impl Engine {
     ) -> Result<(), AdminError> {
         self.change_client(realm, client_id, now, |row, mut document, mut secrets| {
             let (present, old_id) = client_secrets::ids(&row.id, &secrets);
-            let Some(old) = secrets.old().map(str::to_owned) else {
+            let live = document.seconds(attribute::OLD_UNTIL).is_some_and(|until| until > now.seconds());
+            let Some(old) = secrets.old().filter(|_| live).map(str::to_owned) else {
                 return Err(AdminError::new("the only secret of a client cannot be removed"));
             };
             if id == present {

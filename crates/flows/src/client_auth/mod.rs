@@ -16,6 +16,7 @@ use crate::client_secrets;
 use crate::engine::{Call, Engine};
 use crate::parameters::Parameters;
 use crate::realms::{Client, Realm};
+use crate::wso2::setting;
 
 /// The assertion type of RFC 7523 section 2.2.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -84,7 +85,7 @@ pub async fn authenticate(
     let Some(id) = named.or(claimed.as_deref()) else {
         return Err(trail.refuse("client", "client_id, a Basic header or an assertion", "none of them", unknown()));
     };
-    let Some(client) = realm.clients.get(id).filter(|client| client.document.enabled).cloned() else {
+    let Some(client) = realm.clients.get(id).filter(|client| may_call(client)).cloned() else {
         // The same work as for a client that is there.
         let _ = constant_time_eq(&sha256(parameters.get("client_secret").unwrap_or_default().as_bytes()), &[0; 32]);
         return Err(trail.refuse("client", "a client of this realm that is on", id, unknown()));
@@ -102,6 +103,12 @@ pub async fn authenticate(
         return Err(trail.refuse("client kind", "a client that may ask for tokens", "bearer-only", error));
     }
     Ok(client)
+}
+
+/// Whether a client is there for anybody: on, and neither its credentials revoked nor OAuth taken from it.
+fn may_call(client: &Client) -> bool {
+    let document = &client.document;
+    document.enabled && !document.switched_on(setting::REVOKED) && !document.switched_on(setting::WITHOUT_OAUTH)
 }
 
 /// Refuses a client whose tokens are to be bound to its key or certificate: a token that anybody could use is not what

@@ -58,7 +58,7 @@ impl Application<'_> {
             Grant::ClientCredentials => document.service_accounts_enabled && !document.is_public(),
             Grant::Password => document.allows_direct_access(),
             Grant::RefreshToken => document.attribute(s::REFRESHES) != Some("false"),
-            Grant::JwtBearer => document.switched_on(assertions::ENABLED),
+            Grant::JwtBearer => document.switched_on(assertions::ENABLED) && !document.is_public(),
         }
     }
 

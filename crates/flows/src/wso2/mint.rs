@@ -147,7 +147,10 @@ impl Spoken {
 pub(super) struct Granted {
     pub(super) subject: Subject,
     pub(super) spoken: Spoken,
+    /// The words of the access token.
     pub(super) scope: String,
+    /// All that was granted, which a refresh token goes on with (RFC 6749 section 6).
+    pub(super) whole: String,
     pub(super) refresh: RefreshToken,
     /// What has to be written together with the tokens, in this order before them.
     pub(super) before: Vec<Statement>,
@@ -162,7 +165,14 @@ pub(super) enum RefreshToken {
     /// The next one.
     Next { grant: String },
     /// The same again, since the application keeps it.
-    Same { token: String },
+    Same {
+        /// The token.
+        token: String,
+        /// Its key.
+        id: String,
+        /// What it belongs to.
+        grant: String,
+    },
 }
 
 /// Tokens in the making: the answer, and what has to be written for it.
@@ -184,7 +194,7 @@ pub(super) async fn made(
     let mut statements = granted.before;
     let first = opaque(engine, call.now)?;
     let grant = match &granted.refresh {
-        RefreshToken::Next { grant } => grant.clone(),
+        RefreshToken::Next { grant } | RefreshToken::Same { grant, .. } => grant.clone(),
         _ => first.id.clone(),
     };
     let until = call.now.plus_seconds(lifespan);
@@ -230,11 +240,21 @@ pub(super) async fn made(
     };
     let refresh_token = match granted.refresh {
         RefreshToken::No => None,
-        RefreshToken::Same { token } => Some(token),
+        RefreshToken::Same { token, id, .. } => {
+            let kept = Kept { jwt, scope: granted.whole, ..kept };
+            let document = serde_json::to_string(&kept).map_err(|error| Error::internal(error.to_string()))?;
+            statements.push(table::update_document(&id, &document));
+            Some(token)
+        }
         RefreshToken::First | RefreshToken::Next { .. } => {
             let token = opaque(engine, call.now)?;
             let until = call.now.plus_seconds(application.refresh_lifespan());
-            statements.push(table::insert(&row(&token, "refresh", until, &Kept { jwt, ..kept })?));
+            statements.push(table::insert(&row(
+                &token,
+                "refresh",
+                until,
+                &Kept { jwt, scope: granted.whole, ..kept },
+            )?));
             Some(token.text)
         }
     };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::application::Application;
 use super::mint::{ID_LENGTH, Kept, Spoken, Subject, kind_of};
-use super::token::{caller, jwt_revoked};
+use super::token::{caller, ended};
 use super::words;
 use crate::engine::{Call, Engine, store_error};
 use crate::issue::IDENTITY_PROVIDER;
@@ -37,7 +37,6 @@ struct Good {
     kind: &'static str,
     /// With a JWT.
     jti: Option<String>,
-    row: Option<(OpaqueTokenRow, Kept)>,
 }
 
 /// Reads a token. `None` for every reason why it is not good.
@@ -62,7 +61,6 @@ async fn good(engine: &Engine, call: &Call<'_>, realm: &Realm, token: &str) -> R
         until: row.until.seconds(),
         kind: if row.kind == "refresh" { "Refresh" } else { "Bearer" },
         jti: None,
-        row: Some((row, kept)),
     }))
 }
 
@@ -98,7 +96,6 @@ async fn good_jwt(engine: &Engine, call: &Call<'_>, realm: &Realm, token: &str) 
         until: known.number("exp").unwrap_or_default(),
         kind: "Bearer",
         jti: Some(jti),
-        row: None,
     }))
 }
 
@@ -191,24 +188,30 @@ pub async fn revoke(
         let error = Error::request("token parameter is missing");
         return Err(trail.refuse("token", "a parameter", "absent or empty", error));
     };
-    let Some(good) = good(engine, call, realm, token).await.map_err(|error| trail.fail(error))? else { return Ok(()) };
-    if good.client.id != client.id {
+    // Whatever the token is good for at this moment: what is revoked stays dead when its user comes back.
+    let other = |trail: &mut Trail, found: &str| {
         let error = Error::new(Kind::Request, Code::UnauthorizedClient, "The token belongs to another client.");
-        return Err(trail.refuse("client of the token", client.client_id().to_owned(), good.client.client_id(), error));
-    }
-    let statements = match (good.row, good.jti) {
-        (Some((row, kept)), _) if row.kind == "refresh" => {
-            let mut statements = vec![table::delete_grant(&row.grant_id)];
-            statements.extend(jwt_revoked(realm, &kept));
-            statements
-        }
-        (Some((row, _)), _) => vec![table::delete(&row.id)],
-        (None, jti) => {
-            let until = Instant::from_seconds(good.until.saturating_add(1));
-            vec![grantor_store::once::revoke(&realm.id, &jti.unwrap_or_default(), until)]
-        }
+        trail.refuse("client of the token", client.client_id().to_owned(), found, error)
     };
-    engine.store.apply(statements).await.map_err(|error| trail.fail(store_error(error)))
+    if token.contains('.') {
+        let ours = |known: &verify::Known| known.text("iss") == Some(&engine.wso2.issuer_of(realm, call.base));
+        let Some(known) = verify::signed_by(realm, token, call.now).filter(ours) else { return Ok(()) };
+        if known.text("client_id") != Some(client.client_id()) {
+            return Err(other(&mut trail, known.text("client_id").unwrap_or("none")));
+        }
+        let until = Instant::from_seconds(known.number("exp").unwrap_or_default().saturating_add(1));
+        let jti = known.text("jti").unwrap_or_default();
+        return engine.store.revoke_token(&realm.id, jti, until).await.map_err(|error| trail.fail(store_error(error)));
+    }
+    let Some(row) = stored(engine, realm, token).await.map_err(|error| trail.fail(error))? else { return Ok(()) };
+    if row.client_id != client.id {
+        return Err(other(&mut trail, &row.client_id));
+    }
+    if row.kind == "refresh" {
+        return ended(engine, realm, &row.grant_id).await.map_err(|error| trail.fail(error));
+    }
+    let ends = vec![table::delete(&row.id)];
+    engine.store.apply(ends).await.map_err(|error| trail.fail(store_error(error)))
 }
 
 /// Userinfo (OpenID Connect Core section 5.3).

@@ -195,7 +195,8 @@ fn of_user(client: &Client, user: User, scope: Option<String>, before: Vec<State
         user: Some(Arc::new(user)),
         claims,
     };
-    Granted { subject, spoken, scope: scope.unwrap_or_default(), refresh: first_refresh(client), before }
+    let scope = scope.unwrap_or_default();
+    Granted { subject, spoken, whole: scope.clone(), scope, refresh: first_refresh(client), before }
 }
 
 /// The assertion's user; beside it the `jti` whose use is written together with the tokens.
@@ -230,6 +231,7 @@ fn by_itself(client: &Client, scope: Option<String>, trail: &mut Trail) -> Resul
         subject: Subject::Application,
         spoken: Spoken { sub: id.clone(), username: id, user: None, provider: None, claims: serde_json::Map::new() },
         scope: scope.unwrap_or_default(),
+        whole: String::new(),
         refresh: RefreshToken::No,
         before: Vec::new(),
     })
@@ -271,7 +273,7 @@ async fn refreshed(
         return Err(trail.refuse("refresh token", "one of this client", "something else", Error::grant(WRONG)));
     };
     if row.spent {
-        ended(engine, &row.grant_id).await.map_err(|error| trail.fail(error))?;
+        ended(engine, realm, &row.grant_id).await.map_err(|error| trail.fail(error))?;
         let error = Error::grant("Invalid refresh token state");
         return Err(trail.refuse("refresh token", "one that was not used before", "used before", error));
     }
@@ -302,16 +304,16 @@ async fn refreshed(
     let refresh = if renews {
         RefreshToken::Next { grant: row.grant_id.clone() }
     } else {
-        RefreshToken::Same { token: text.to_owned() }
+        RefreshToken::Same { token: text.to_owned(), id: row.id.clone(), grant: row.grant_id.clone() }
     };
-    let granted = Granted { subject: kept.subject, spoken, scope, refresh, before };
+    let granted = Granted { subject: kept.subject, spoken, scope, whole: kept.scope, refresh, before };
     let Made { body, statements } =
         mint::made(engine, call, realm, client, granted).await.map_err(|error| trail.fail(error))?;
     match written(engine, statements).await {
         Ok(()) => Ok(body),
         // Another request used it a moment ago.
         Err(StoreError::Guard { .. }) => {
-            ended(engine, &row.grant_id).await.map_err(|error| trail.fail(error))?;
+            ended(engine, realm, &row.grant_id).await.map_err(|error| trail.fail(error))?;
             let error = Error::grant("Invalid refresh token state");
             Err(trail.refuse("refresh token", "one that was not used before", "used at the same moment", error))
         }
@@ -320,12 +322,17 @@ async fn refreshed(
 }
 
 /// Ends the JWT that was given out beside a refresh token.
-pub(super) fn jwt_revoked(realm: &Realm, kept: &Kept) -> Option<Statement> {
+fn jwt_revoked(realm: &Realm, kept: &Kept) -> Option<Statement> {
     let (jti, exp) = kept.jwt.as_ref()?;
     let until = grantor_model::Instant::from_seconds(exp.saturating_add(1));
     Some(grantor_store::once::revoke(&realm.id, jti, until))
 }
 
-async fn ended(engine: &Engine, grant: &str) -> Result<(), Error> {
-    engine.store.apply(vec![table::delete_grant(grant)]).await.map_err(store_error)
+/// Ends everything that a grant brought, JWTs too.
+pub(super) async fn ended(engine: &Engine, realm: &Realm, grant: &str) -> Result<(), Error> {
+    let kept = engine.store.refresh_documents(grant).await.map_err(store_error)?;
+    let kept = kept.iter().filter_map(|text| serde_json::from_str::<Kept>(text).ok());
+    let mut statements: Vec<Statement> = kept.filter_map(|kept| jwt_revoked(realm, &kept)).collect();
+    statements.push(table::delete_grant(grant));
+    engine.store.apply(statements).await.map_err(store_error)
 }

@@ -500,6 +500,9 @@ async fn secret_added(app: &Shared, inbound: &mut Inbound) -> Result<Answer, Tol
     let realm = enter(app, inbound, &MANAGE).await?;
     let client = by_id(&realm, &inbound.segment(4))?.clone();
     let now = inbound.context.now;
+    if client.document.switched_on(s::REVOKED) || client.document.switched_on(s::WITHOUT_OAUTH) {
+        return Err(Told::taken("the credentials were revoked: regenerate the secret"));
+    }
     let facts = app.engine.client_secrets(&realm, client.client_id(), now).await?;
     if facts.len() > 1 {
         return Err(Told::taken("an application has two secrets at most: remove one first"));

@@ -143,7 +143,9 @@ pub(crate) fn page(items: Vec<Map<String, Value>>, query: &Parameters, name: &st
     };
     let total = items.len();
     let shown: Vec<Map<String, Value>> = items.into_iter().skip(offset).take(limit).collect();
-    Ok(json!({"totalResults": total, "startIndex": offset + 1, "count": shown.len(), "links": [], name: shown}))
+    Ok(
+        json!({"totalResults": total, "startIndex": offset.saturating_add(1), "count": shown.len(), "links": [], name: shown}),
+    )
 }
 
 fn filtered(items: Vec<Map<String, Value>>, filter: &str) -> Result<Vec<Map<String, Value>>, Told> {

@@ -99,6 +99,12 @@ async fn secrets_rotate_with_overlap(world: World) {
     world.later(990);
     assert_eq!((ask(old).await, ask(&new).await), (401, 200), "not a second longer");
     assert_eq!(facts().await, [(false, 2, Some(until))]);
+    let present = engine.client_secrets(&realm, "reader", world.now()).await.unwrap().remove(0).id;
+    assert!(
+        engine.remove_secret(&realm, "reader", &present, world.now()).await.is_err(),
+        "the old one does not come back"
+    );
+    assert_eq!(ask(old).await, 401);
     // A third one: what was kept before goes at once.
     let third = engine.rotate_client_secret(&realm, "reader", Some(until + 1_000), world.now()).await.unwrap();
     assert_eq!((ask(old).await, ask(&new).await, ask(&third).await), (401, 200, 200));

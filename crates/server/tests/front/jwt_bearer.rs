@@ -93,6 +93,20 @@ async fn a_subject_of_the_partner_is_nobody_here() {
     assert_eq!(dead.json(), json!({"active": false}), "a provider that is off speaks for nobody");
 }
 
+/// An ID token of a partner's user is nobody's here, and never the client's own account.
+#[tokio::test]
+async fn an_id_token_is_not_the_service_account() {
+    let world = world(&[]).await;
+    let assertion = Partner::trusted().assertion(&claims(&world));
+    let header = basic("orders", "test-secret-orders");
+    let form = [("grant_type", GRANT), ("assertion", assertion.as_str()), ("scope", "openid")];
+    let shown = world.post_with(&endpoint("lab", "token"), &[("authorization", &header)], &form).await.expect(200);
+    let token = shown.text("id_token");
+    let path = endpoint("lab", "token/introspect");
+    let active = world.post_with(&path, &[("authorization", &header)], &[("token", &token)]).await.expect(200);
+    assert_eq!(active.json(), json!({"active": false}));
+}
+
 #[tokio::test]
 async fn a_partner_cannot_speak_as_a_user_of_ours() {
     let world = world(&[]).await;
@@ -136,6 +150,11 @@ async fn a_user_is_made_when_the_subject_comes_for_the_first_time() {
     );
     let user = world.app.engine.store.user_by_name(&world.realm("lab").await.id, "partner.u1").await.unwrap().unwrap();
     assert_eq!(user.email.as_deref(), Some("u1@partner.example"));
+    // An address of somebody else is not the partner's to give.
+    let said = json!({"sub": "u9", "jti": "four", "mail": "ada@example.test"});
+    exchange(&world, &Partner::trusted().assertion(&changed(&claims(&world), said))).await.expect(200);
+    let user = world.app.engine.store.user_by_name(&world.realm("lab").await.id, "partner.u9").await.unwrap().unwrap();
+    assert_eq!(user.email, None);
 }
 
 /// Every fault, with what the caller is told and which check the decision names.
@@ -156,6 +175,8 @@ async fn each_fault_has_its_reason() {
         (with(json!({"exp": (now + 60).to_string()})), "exp", not_a_jwt),
         (with(json!({"nbf": true})), "nbf", not_a_jwt),
         (with(json!({"aud": {"a": "b"}})), "aud", not_a_jwt),
+        (with(json!({"sub": "a\u{0}b"})), "sub", not_a_jwt),
+        (with(json!({"sub": "x".repeat(256)})), "sub", not_a_jwt),
         (with(json!({"iss": null})), "iss", "Missing claim: iss"),
         (with(json!({"iss": ""})), "iss", "Missing claim: iss"),
         (with(json!({"iss": 7})), "iss", "Missing claim: iss"),

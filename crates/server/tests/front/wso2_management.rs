@@ -266,6 +266,9 @@ async fn w33_w34_w35_w38_applications() {
     post(&world, &format!("{oidc}/revoke"), Value::Null).await.expect(200);
     token(&third).await.expect(401);
     assert_eq!(get(&world, &oidc).await.expect(200).json()["state"], "REVOKED");
+    told(post(&world, &format!("{oidc}/secrets"), json!({})).await, 409);
+    let form = [("grant_type", "client_credentials"), ("client_id", key.as_str()), ("client_secret", third.as_str())];
+    world.token("demo", &form).await.refused(401, "invalid_client");
     let active = ask_form(&world, "/oauth2/introspect", &root(), &[("token", &alive)]).await.expect(200);
     assert_eq!(active.json(), json!({"active": false}), "what was given out before is dead");
     world.later(2);
@@ -275,6 +278,7 @@ async fn w33_w34_w35_w38_applications() {
     let patched = ask(&world, Method::PATCH, &format!("{APPLICATIONS}/{id}"), &root(), patch).await.expect(200);
     assert_eq!((patched.text("name").as_str(), patched.text("description").as_str()), ("renamed", "d"));
     token(&fourth).await.refused(401, "invalid_client");
+    get(&world, &format!("{APPLICATIONS}?offset={}", usize::MAX)).await.expect(200);
     let list = get(&world, &format!("{APPLICATIONS}?filter=name+eq+renamed&limit=1")).await.expect(200).json();
     assert_eq!(list["applications"].as_array().map(Vec::len), Some(1));
     ask(&world, Method::DELETE, &oidc, &root(), Value::Null).await.expect(204);

@@ -610,3 +610,35 @@ async fn a_client_proves_itself_by_a_signature() {
         world.post(TOKEN, &form).await.expect(status);
     }
 }
+
+/// What is revoked is dead: with a refresh token that is kept, with JWTs, after a replay, and while the user is off.
+#[tokio::test]
+async fn what_a_grant_brought_ends_together() {
+    let world = world().await;
+    let refresh = async |client: &str, token: &str| {
+        post(&world, TOKEN, client, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    };
+    let first = shown_to(&world, "keeps", &signed(&world, json!({}), r#"{"alg":"RS256"}"#)).await.expect(200);
+    let kept = first.text("refresh_token");
+    let later = refresh("keeps", &kept).await.expect(200).text("access_token");
+    post(&world, "/oauth2/revoke", "keeps", &[("token", &kept)]).await.expect(200);
+    assert_eq!(introspected(&world, &later).await, json!({"active": false}), "of a later use, too");
+    let first = shown_to(&world, "jwt-app", &signed(&world, json!({}), r#"{"alg":"RS256"}"#)).await.expect(200);
+    let next = refresh("jwt-app", &first.text("refresh_token")).await.expect(200);
+    refresh("jwt-app", &first.text("refresh_token")).await.refused(400, "invalid_grant");
+    assert_eq!(introspected(&world, &next.text("access_token")).await, json!({"active": false}), "the thief's JWT");
+    let form =
+        [("grant_type", "password"), ("username", "admin"), ("password", "Passw0rd!"), ("scope", "openid email")];
+    let user = post(&world, TOKEN, "app", &form).await.expect(200);
+    let narrow = [("grant_type", "refresh_token"), ("refresh_token", &user.text("refresh_token")), ("scope", "email")];
+    let narrow = post(&world, TOKEN, "app", &narrow).await.expect(200);
+    assert_eq!(narrow.text("scope"), "email");
+    let whole = refresh("app", &narrow.text("refresh_token")).await.expect(200);
+    assert_eq!(whole.text("scope"), "openid email", "RFC 6749 section 6");
+    let realm = world.realm("demo").await;
+    world.app.engine.enable_user(&realm, "admin", false, world.now()).await.unwrap();
+    post(&world, "/oauth2/revoke", "app", &[("token", &whole.text("refresh_token"))]).await.expect(200);
+    world.app.engine.enable_user(&realm, "admin", true, world.now()).await.unwrap();
+    assert_eq!(introspected(&world, &whole.text("access_token")).await, json!({"active": false}));
+    refresh("app", &whole.text("refresh_token")).await.refused(400, "invalid_grant");
+}
