@@ -269,6 +269,9 @@ impl<'a> Assertion<'a> {
         {
             judgement.failed("aud", "a text or a list of texts", value.to_string(), Fault::Type("aud"))?;
         }
+        if self.claims.get("jti").is_some_and(|jti| !jti.is_string()) {
+            judgement.failed("jti", "a text", "something else", Fault::Type("jti"))?;
+        }
         // It becomes a name here.
         let fine = |sub: &str| sub.len() <= LONGEST_SUBJECT && !sub.chars().any(char::is_control);
         if self.text("sub").is_some_and(|sub| !fine(sub)) {

@@ -214,13 +214,18 @@ impl Engine {
         document: &IdentityProviderDocument,
         now: Instant,
     ) -> Result<(), Unsaved> {
-        if let Some(problem) = problem(document, now) {
+        // One that is off harms nobody: it can be switched off when it has become unusable.
+        if let Some(problem) = problem(document, now).filter(|_| document.enabled) {
             return Err(Unsaved::Bad(problem));
         }
-        if document.switched_on(setting::USES_URL)
+        if document.enabled
+            && document.switched_on(setting::USES_URL)
             && let Err(reason) = self.fetch.admits(document.setting(setting::URL).unwrap_or_default()).await
         {
-            return Err(Unsaved::Bad(format!("the key set cannot be fetched from there: {reason}")));
+            // What a name leads to inside is told to operators only.
+            tracing::warn!(reason, "the key set of an identity provider may not be fetched");
+            let hint = "it is not a public https:// address, and allow_private in [outbound] does not hold it";
+            return Err(Unsaved::Bad(format!("the key set cannot be fetched from there: {hint}")));
         }
         for (row, other) in self.identity_providers(realm).await?.iter().filter(|(row, _)| Some(row.id.as_str()) != own)
         {

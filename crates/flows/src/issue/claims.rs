@@ -157,6 +157,9 @@ impl<'a> Making<'a> {
             move_claim(&mut mapped.claims, name, &mut claims);
         }
         claims.extend(mapped.claims);
+        if let Some(provider) = &self.granted.user.provider {
+            claims.insert(IDENTITY_PROVIDER.to_owned(), Value::from(provider.as_str()));
+        }
         Ok(claims)
     }
 

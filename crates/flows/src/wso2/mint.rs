@@ -271,6 +271,9 @@ pub(super) async fn made(
         claims.insert("aud".to_owned(), Value::from(application.audience(&engine.wso2.audiences)));
         claims.insert("azp".to_owned(), Value::from(client.client_id()));
         claims.insert("at_hash".to_owned(), Value::from(at_hash(algorithm, &access_token)));
+        if let Some(provider) = &granted.spoken.provider {
+            claims.insert(IDENTITY_PROVIDER.to_owned(), Value::from(provider.as_str()));
+        }
         for (name, value) in granted.spoken.profile(&realm, client, &granted.scope) {
             // What an ID token consists of is nobody else's to write.
             claims.entry(name).or_insert(value);

@@ -148,7 +148,10 @@ fn apply(members: Map<String, Value>, document: &mut IdentityProviderDocument, r
     let mappings = roles.iter().map(|one| pair(&one.idp_role, &one.local_role));
     put(s::ROLES, Some(mappings.collect::<Result<Vec<_>, _>>()?.join(SEPARATOR)));
     let mut kept = model.kept;
-    kept.remove("id");
+    // What logins through it need is not used here, and may hold secrets.
+    for name in ["id", "federatedAuthenticators", "provisioning"] {
+        kept.remove(name);
+    }
     document.kept.insert(KEPT.to_owned(), Value::Object(kept));
     Ok(())
 }
@@ -182,19 +185,19 @@ fn shown(id: &str, document: &IdentityProviderDocument) -> Map<String, Value> {
     if let Some(alias) = document.setting(s::AUDIENCES) {
         put("alias", json!(alias));
     }
-    let certificate =
-        match (document.setting(s::URL), document.setting(s::CERTIFICATES).or(document.setting(s::PUBLIC_KEY))) {
-            (Some(url), _) => json!({"jwksUri": url}),
-            (None, Some(text)) => {
-                let blocks = text.split_inclusive("-----END ").collect::<Vec<_>>().len();
-                let mut found = Vec::with_capacity(blocks);
-                for block in text.split("-----BEGIN ").skip(1) {
-                    found.push(STANDARD.encode(format!("-----BEGIN {}", block.trim_end())));
-                }
-                json!({"certificates": found})
+    let url = document.setting(s::URL).filter(|_| document.switched_on(s::USES_URL));
+    let certificate = match (url, document.setting(s::CERTIFICATES).or(document.setting(s::PUBLIC_KEY))) {
+        (Some(url), _) => json!({"jwksUri": url}),
+        (None, Some(text)) => {
+            let blocks = text.split_inclusive("-----END ").collect::<Vec<_>>().len();
+            let mut found = Vec::with_capacity(blocks);
+            for block in text.split("-----BEGIN ").skip(1) {
+                found.push(STANDARD.encode(format!("-----BEGIN {}", block.trim_end())));
             }
-            (None, None) => json!({}),
-        };
+            json!({"certificates": found})
+        }
+        (None, None) => json!({}),
+    };
     put("certificate", certificate);
     let mapping = |entry: &String| entry.split_once('=').map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned()));
     let claims: Vec<Value> = pairs(s::CLAIMS)

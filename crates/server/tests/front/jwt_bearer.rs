@@ -176,6 +176,7 @@ async fn each_fault_has_its_reason() {
         (with(json!({"nbf": true})), "nbf", not_a_jwt),
         (with(json!({"aud": {"a": "b"}})), "aud", not_a_jwt),
         (with(json!({"sub": "a\u{0}b"})), "sub", not_a_jwt),
+        (with(json!({"jti": 7})), "jti", not_a_jwt),
         (with(json!({"sub": "x".repeat(256)})), "sub", not_a_jwt),
         (with(json!({"iss": null})), "iss", "Missing claim: iss"),
         (with(json!({"iss": ""})), "iss", "Missing claim: iss"),
@@ -314,10 +315,10 @@ async fn what_cannot_be_trusted_is_refused_when_it_is_saved() {
         ([(s::CERTIFICATES, weak), (s::ISSUER, "a")], "at least 2048 bits"),
         ([(s::CERTIFICATES, private.as_str()), (s::ISSUER, "a")], "private key"),
         ([(s::CERTIFICATES, "garbage"), (s::ISSUER, "a")], "cannot be used"),
-        ([(s::URL, "http://127.0.0.1/keys"), (s::USES_URL, "true")], "not a public address"),
-        ([(s::URL, "https://169.254.169.254/keys"), (s::USES_URL, "true")], "not a public address"),
-        ([(s::URL, "https://localhost/keys"), (s::USES_URL, "true")], "not a public address"),
-        ([(s::URL, "http://1.1.1.1/keys"), (s::USES_URL, "true")], "http:// is for"),
+        ([(s::URL, "http://127.0.0.1/keys"), (s::USES_URL, "true")], "not a public https:// address"),
+        ([(s::URL, "https://169.254.169.254/keys"), (s::USES_URL, "true")], "not a public https:// address"),
+        ([(s::URL, "https://localhost/keys"), (s::USES_URL, "true")], "not a public https:// address"),
+        ([(s::URL, "http://1.1.1.1/keys"), (s::USES_URL, "true")], "not a public https:// address"),
         ([(s::URL, "file:///etc/passwd"), (s::USES_URL, "true")], "begins with https://"),
     ] {
         let told = world.try_to_trust("lab", "partner", &settings).await.unwrap_err();
