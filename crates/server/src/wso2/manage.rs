@@ -43,7 +43,7 @@ impl Told {
         Self { status: StatusCode::CONFLICT, code, message, description: description.into() }
     }
 
-    /// Who wrote it.
+    /// What is wrong, for people.
     pub(crate) fn description(&self) -> &str {
         &self.description
     }
