@@ -25,6 +25,7 @@ pub mod realms;
 pub mod revoke;
 pub mod sessions;
 pub mod signatures;
+pub mod throttle;
 pub mod token;
 pub mod userinfo;
 pub mod vault;

@@ -4,6 +4,7 @@
 //! value is bound to its place (table and row): moved elsewhere, it does not open.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use grantor_model::Error;
@@ -17,6 +18,7 @@ const LAYOUT: u8 = 1;
 /// The master key, ready for use.
 pub struct Vault {
     key: RandomizedNonceKey,
+    marks: hmac::Key,
 }
 
 impl std::fmt::Debug for Vault {
@@ -33,7 +35,9 @@ impl Vault {
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let bad = || Error::internal("the master key file does not hold base64 of 32 bytes");
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| bad())?);
-        Ok(Self { key: RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())? })
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())?;
+        let marks = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"grantor marks");
+        Ok(Self { key, marks: hmac::Key::new(hmac::HMAC_SHA256, marks.as_ref()) })
     }
 
     /// A new master key as the text of its file.
@@ -60,6 +64,15 @@ impl Vault {
         sealed.extend_from_slice(nonce.as_ref());
         sealed.append(&mut body);
         Ok(sealed)
+    }
+
+    /// A number that stands for `text` at `place`, and that nobody without the master key can foretell.
+    pub(crate) fn mark(&self, place: &str, text: &str) -> u64 {
+        let mut context = hmac::Context::with_key(&self.marks);
+        for part in [place, "\0", text] {
+            context.update(part.as_bytes());
+        }
+        context.sign().as_ref().iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte))
     }
 
     /// Opens what was sealed for the same place.

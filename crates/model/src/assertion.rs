@@ -186,6 +186,10 @@ pub struct Assertion<'a> {
 /// `exp`, `nbf` and `iat` are numbers (RFC 7519 section 2, NumericDate).
 const TIMES: [&str; 3] = ["exp", "nbf", "iat"];
 
+/// Types of tokens that are signed for something else (RFC 9068, OpenID Connect Back-Channel Logout, RFC 9449, RFC
+/// 8417): one of these is no assertion, although the same issuer signed it (RFC 8725 section 3.11).
+const OTHER_TYPES: [&str; 5] = ["at+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "token-introspection+jwt"];
+
 /// The longest subject, in bytes (OpenID Connect Core section 2).
 const LONGEST_SUBJECT: usize = 255;
 
@@ -252,6 +256,10 @@ impl<'a> Assertion<'a> {
     /// # Errors
     /// [`Stop`].
     pub fn shape(&self, judgement: &mut Judgement) -> Result<(), Stop> {
+        let typ = self.header().typ.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if OTHER_TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ)) {
+            judgement.failed("typ", "JWT, or none", typ, Fault::Type("typ"))?;
+        }
         for name in TIMES {
             let value = self.claims.get(name);
             if value.is_some_and(|value| !value.is_number()) {

@@ -75,6 +75,8 @@ pub enum Kind {
     NotFound,
     /// The request is larger than is read.
     TooLarge,
+    /// The caller did something too often, and may try again after so many seconds.
+    Throttled(i64),
     /// Try again later: the database, or the queue of password hashes, has no room.
     Unavailable,
     /// A defect of ours.

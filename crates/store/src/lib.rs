@@ -12,6 +12,7 @@ pub mod decisions;
 pub mod identity_providers;
 pub mod key_sets;
 pub mod keys;
+pub mod login_failures;
 pub mod migrate;
 pub mod once;
 pub mod opaque_tokens;

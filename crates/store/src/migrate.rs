@@ -16,6 +16,7 @@ use crate::database::{Database, Row, Statement, StoreError};
 const MIGRATIONS: &[Migration] = &[
     ("0001_first", include_str!("../migrations/0001_first.sql")),
     ("0002_partners", include_str!("../migrations/0002_partners.sql")),
+    ("0003_guesses", include_str!("../migrations/0003_guesses.sql")),
 ];
 
 type Migration = (&'static str, &'static str);

@@ -101,8 +101,8 @@ impl Store {
         Ok(!self.read(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Removes what has passed: sessions, used assertions, revocations, links, old decisions, retired keys, key sets of others
-    /// that nobody has fetched for a month.
+    /// Removes what has passed: sessions, used assertions, revocations, links, old decisions, retired keys,
+    /// failed logins of long ago, key sets of others that nobody has fetched for a month.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -114,6 +114,7 @@ impl Store {
             Statement::new("DELETE FROM revoked_tokens WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM opaque_tokens WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM one_time_links WHERE until < $1", [at.into()]),
+            Statement::new("DELETE FROM login_failures WHERE forgotten < $1", [at.into()]),
             Statement::new("DELETE FROM decisions WHERE made < $1", [decisions_before.millis().into()]),
             Statement::new("DELETE FROM realm_keys WHERE published_until < $1", [at.into()]),
             Statement::new(

@@ -129,6 +129,15 @@ pub fn set_enabled(id: &str, enabled: bool) -> Statement {
     Statement::new("UPDATE users SET enabled = $2 WHERE id = $1", [id.into(), enabled.into()]).must_touch(1)
 }
 
+/// Replaces a user's document and whether it may sign in, unless the document changed since it was read.
+pub fn update(user: &UserRow, read: &str) -> Statement {
+    Statement::new(
+        "UPDATE users SET enabled = $2, document = $3 WHERE id = $1 AND document = $4",
+        [user.id.as_str().into(), user.enabled.into(), user.document.as_str().into(), read.into()],
+    )
+    .must_touch(1)
+}
+
 /// Adds a credential.
 pub fn insert_credential(credential: &CredentialRow) -> Statement {
     Statement::new(

@@ -8,7 +8,7 @@ pub mod import;
 pub mod realms;
 pub mod users;
 
-use grantor_model::Error;
+use grantor_model::{Error, Kind};
 use grantor_store::StoreError;
 
 use crate::engine::store_error;
@@ -20,12 +20,14 @@ pub struct AdminError {
     pub problem: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Whose fault it is.
+    pub kind: Kind,
 }
 
 impl AdminError {
     /// A problem without a hint.
     pub fn new(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), hint: None }
+        Self { problem: problem.into(), hint: None, kind: Kind::Request }
     }
 
     /// Adds what to do.
@@ -50,7 +52,8 @@ impl std::error::Error for AdminError {}
 
 impl From<Error> for AdminError {
     fn from(error: Error) -> Self {
-        Self::new(error.reason.unwrap_or_else(|| error.code.as_str().to_owned()))
+        let problem = error.reason.unwrap_or_else(|| error.code.as_str().to_owned());
+        Self { kind: error.kind, ..Self::new(problem) }
     }
 }
 

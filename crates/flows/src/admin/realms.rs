@@ -50,6 +50,9 @@ impl Engine {
         let mut file = Map::new();
         file.insert("realm".to_owned(), json!(name));
         file.insert("enabled".to_owned(), json!(true));
+        // Keycloak leaves this off; twenty guesses are enough for everybody who is at home here.
+        file.insert("bruteForceProtected".to_owned(), json!(true));
+        file.insert("failureFactor".to_owned(), json!(20));
         if name == MASTER {
             file.extend(master_parts()?);
         }

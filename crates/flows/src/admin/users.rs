@@ -1,9 +1,9 @@
 //! Users and their credentials.
 
-use grantor_model::realm::UserDocument;
+use grantor_model::realm::{Lock, UserDocument};
 use grantor_model::{Error, Instant, Secret};
 use grantor_store::users::{self as table, CredentialRow, UserRow};
-use grantor_store::{StoreError, realms as realm_table};
+use grantor_store::{StoreError, login_failures, realms as realm_table};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -11,6 +11,7 @@ use super::{AdminError, json};
 use crate::engine::Engine;
 use crate::passwords::{Hashing, StoredPassword};
 use crate::realms::Realm;
+use crate::throttle::{self, Failed};
 use crate::vault::Vault;
 
 /// The open part of a credential: `credentialData` and what people see.
@@ -252,10 +253,47 @@ impl Engine {
     /// When there is no such user.
     pub async fn enable_user(&self, realm: &Realm, username: &str, on: bool, now: Instant) -> Result<(), AdminError> {
         let user = self.stored_user(realm, username).await?;
-        let mut statements = vec![table::set_enabled(&user.id, on)];
+        let mut statements = match on && throttle::is_locked_for_good(&user.document) {
+            true => vec![login_failures::forget(&realm.id, &user.id), throttle::switched(user, true)?],
+            false => vec![table::set_enabled(&user.id, on)],
+        };
         statements.extend(realm_table::changed(&realm.id));
         self.store.apply(statements).await?;
         self.reload(&realm.name, now).await?;
         Ok(())
+    }
+
+    /// The users whose logins failed lately, the last one first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn failed_logins(&self, realm: &Realm, now: Instant) -> Result<Vec<Failed>, AdminError> {
+        const MOST: i64 = 1_000;
+        let rows = self.store.users_who_failed(&realm.id, MOST).await?;
+        Ok(rows.into_iter().map(|(username, row)| Failed::of(username, row, now)).collect())
+    }
+
+    /// Forgets a user's failed logins and ends the lock that they led to. `None` when there was nothing of the kind.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub async fn unlock_user(&self, realm: &Realm, username: &str, now: Instant) -> Result<Option<Failed>, AdminError> {
+        let user = self.stored_user(realm, username).await?;
+        let row = self.store.login_failures(&realm.id, &user.id).await?;
+        let off = !user.enabled && throttle::is_locked_for_good(&user.document);
+        if off {
+            self.enable_user(realm, username, true, now).await?;
+        } else if row.is_some() {
+            self.store.apply(vec![login_failures::forget(&realm.id, &user.id)]).await?;
+        }
+        let failed = row.map(|row| Failed::of(user.username.clone(), row, now));
+        let unknown = || Failed {
+            username: user.username.clone(),
+            failures: 0,
+            last: None,
+            address: String::new(),
+            lock: Some(Lock::ForGood),
+        };
+        Ok(failed.or_else(|| off.then(unknown)))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use grantor_model::realm::Factor;
 use grantor_model::{Code, Error, Kind, Refused, Secret, Trail};
 use grantor_store::sessions::ChainRow;
 use grantor_store::users::{self, CredentialRow, UserRow};
@@ -15,6 +16,7 @@ use crate::otp::OneTime;
 use crate::parameters::Parameters;
 use crate::passwords::{Hashing, StoredPassword};
 use crate::realms::{Client, Realm, User};
+use crate::throttle::Guesses;
 
 fn wrong(realm: &Realm) -> Error {
     // Up to Keycloak 26.5 the answer was a 401; a realm may go on answering so for older programs.
@@ -47,7 +49,13 @@ pub async fn grant(
         let error = Error::new(Kind::Unauthenticated, Code::InvalidRequest, "Missing parameter: username");
         return Err(trail.refuse("username", "a form parameter", "absent", error));
     };
-    let user = authenticated(engine, call, realm, username, parameters, trail).await?;
+    // Somebody who guesses does not learn here that it is of no use any more, as at a Keycloak.
+    let told = |error: Error| match error.kind {
+        Kind::Throttled(_) => wrong(realm),
+        _ => error,
+    };
+    let user = authenticated(engine, call, realm, username, parameters, trail).await;
+    let user = user.map_err(|refused| refused.reworded(told))?;
     let scopes = scopes::granted(client, &user, &requested);
     let asks_offline = requested.contains(&grantor_model::scope::OFFLINE_ACCESS);
     if asks_offline && !scopes.offline() {
@@ -90,7 +98,7 @@ pub(super) fn first_refresh(
 /// The user whom name and password belong to, with everything that an account needs to sign in.
 ///
 /// # Errors
-/// A refusal.
+/// A refusal; of kind [`Kind::Throttled`] where the name has failed too often to be asked for a password now.
 pub(crate) async fn authenticated(
     engine: &Engine,
     call: &Call<'_>,
@@ -101,6 +109,8 @@ pub(crate) async fn authenticated(
 ) -> Result<User, Refused> {
     let row = find(engine, realm, username).await.map_err(|error| trail.fail(error))?;
     let row = row.filter(|row| row.service_client.is_none());
+    let mut guesses = Guesses::at(engine, call, realm, row.as_ref(), username);
+    guesses.none_too_many(wrong(realm), trail).await?;
     let credentials = match &row {
         Some(row) => engine.store.credentials(&row.id).await.map_err(|error| trail.fail(store_error(error)))?,
         None => Vec::new(),
@@ -109,24 +119,34 @@ pub(crate) async fn authenticated(
     let right = check_password(engine, realm, &credentials, password).await.map_err(|error| trail.fail(error))?;
     // The caller is told one thing, the operator which of the two it was.
     let Some(row) = row else {
+        guesses.failed(Factor::First).await.map_err(|error| trail.fail(error))?;
         return Err(trail.refuse("user", "a user of this realm", username, wrong(realm)));
     };
     trail.found("user", &row.username);
     if !right {
+        guesses.failed(Factor::First).await.map_err(|error| trail.fail(error))?;
         return Err(trail.refuse("password", "the user's password", "another one", wrong(realm)));
     }
     trail.pass("password");
     if !row.enabled {
         return Err(trail.refuse("user enabled", "true", "false", Error::grant("Account disabled")));
     }
-    one_time_code(engine, call, realm, &credentials, parameters, trail).await?;
+    // Of many guesses that were under way at once, only as many count as one after the other would have.
+    guesses.none_too_many(wrong(realm), trail).await?;
+    if let Err(refused) = one_time_code(engine, call, realm, &credentials, parameters, trail).await {
+        if refused.error().code == Code::InvalidGrant {
+            guesses.failed(Factor::Second).await.map_err(|error| trail.fail(error))?;
+        }
+        return Err(refused);
+    }
     let user = realm.user(row).map_err(|error| trail.fail(Error::internal(format!("a user: {error}"))))?;
     fully_set_up(realm, &user, trail)?;
+    guesses.succeeded().await.map_err(|error| trail.fail(error))?;
     Ok(user)
 }
 
 /// By name, else by address where the realm allows it. Names and addresses are compared in lower case.
-async fn find(engine: &Engine, realm: &Realm, username: &str) -> Result<Option<UserRow>, Error> {
+pub(crate) async fn find(engine: &Engine, realm: &Realm, username: &str) -> Result<Option<UserRow>, Error> {
     let name = username.trim().to_lowercase();
     if name.is_empty() {
         return Ok(None);

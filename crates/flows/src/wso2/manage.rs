@@ -31,14 +31,19 @@ pub enum Caller {
 /// # Errors
 /// When the database is lost, or too many passwords wait to be checked.
 pub async fn caller(engine: &Engine, call: &Call<'_>, realm: &Arc<Realm>, roles: &[&str]) -> Result<Caller, Error> {
-    let mut homes = vec![realm.clone()];
-    if realm.name != MASTER {
-        homes.extend(engine.realm(MASTER, call.now).await?);
+    let master = engine.realm(MASTER, call.now).await?;
+    if let Some((name, password)) = basic_credentials(call.authorization) {
+        let (home, name) = home_of(engine, realm, master.as_ref(), &name).await?;
+        return Ok(match by_password(engine, call, home, &name, password).await? {
+            None => Caller::Nobody,
+            Some(user) if administers(home, &user, None, realm, roles) => Caller::Administrator,
+            Some(_) => Caller::Other,
+        });
     }
     let mut found = Caller::Nobody;
-    for home in &homes {
-        let Some((user, client)) = user(engine, call, realm, home).await? else { continue };
-        if administers(home, &user, client.as_deref(), realm, roles) {
+    for home in [Some(realm), master.as_ref().filter(|master| master.id != realm.id)].into_iter().flatten() {
+        let Some((user, client)) = by_token(engine, call, home).await? else { continue };
+        if administers(home, &user, Some(&client), realm, roles) {
             return Ok(Caller::Administrator);
         }
         found = Caller::Other;
@@ -46,29 +51,49 @@ pub async fn caller(engine: &Engine, call: &Call<'_>, realm: &Arc<Realm>, roles:
     Ok(found)
 }
 
-/// The user of a realm that the header proves, and the client whose token did.
-async fn user(
+/// Whose user a name means, and by which name: a password is tried at one realm only. `alice@acme` is alice of the
+/// tenant acme, as programs of this face write it, unless somebody has the whole as a name or address; a name without
+/// a tenant is one of realm master's, where it is one.
+async fn home_of<'a>(
+    engine: &Engine,
+    realm: &'a Arc<Realm>,
+    master: Option<&'a Arc<Realm>>,
+    name: &str,
+) -> Result<(&'a Arc<Realm>, String), Error> {
+    for home in [master, Some(realm)].into_iter().flatten() {
+        if password::find(engine, home, name).await?.is_some() {
+            return Ok((home, name.to_owned()));
+        }
+    }
+    Ok((realm, name.strip_suffix(&format!("@{}", realm.name)).unwrap_or(name).to_owned()))
+}
+
+/// The user of a realm whose password this is.
+async fn by_password(
     engine: &Engine,
     call: &Call<'_>,
-    realm: &Realm,
     home: &Realm,
-) -> Result<Option<(Arc<User>, Option<Arc<Client>>)>, Error> {
-    if crate::token::open(call, home, &mut Trail::new()).is_err() {
+    name: &str,
+    password: String,
+) -> Result<Option<User>, Error> {
+    let mut trail = Trail::new();
+    if crate::token::open(call, home, &mut trail).is_err() {
         return Ok(None);
     }
-    if let Some((name, password)) = basic_credentials(call.authorization) {
-        // Programs of this face write the tenant behind the name.
-        let name = name.strip_suffix(&format!("@{}", realm.name)).unwrap_or(&name).to_owned();
-        let parameters = Parameters::new([("password".to_owned(), password)]);
-        let mut trail = Trail::new();
-        let checked = password::authenticated(engine, call, home, &name, &parameters, &mut trail);
-        return match Box::pin(checked).await {
-            Ok(user) => Ok(Some((Arc::new(user), None))),
-            Err(refused) if matches!(refused.error().kind, Kind::Unavailable | Kind::Internal) => {
-                Err(refused.into_parts().0)
-            }
-            Err(_) => Ok(None),
-        };
+    let parameters = Parameters::new([("password".to_owned(), password)]);
+    match Box::pin(password::authenticated(engine, call, home, name, &parameters, &mut trail)).await {
+        Ok(user) => Ok(Some(user)),
+        Err(refused) if matches!(refused.error().kind, Kind::Unavailable | Kind::Internal | Kind::Throttled(_)) => {
+            Err(refused.into_parts().0)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// The user of a realm whom an access token names, and the token's client.
+async fn by_token(engine: &Engine, call: &Call<'_>, home: &Realm) -> Result<Option<(Arc<User>, Arc<Client>)>, Error> {
+    if crate::token::open(call, home, &mut Trail::new()).is_err() {
+        return Ok(None);
     }
     let token = call.authorization.and_then(|header| header.split_once(' '));
     let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else { return Ok(None) };
@@ -78,7 +103,7 @@ async fn user(
     let client = known.text("azp").and_then(|azp| home.clients.get(azp)).filter(|client| client.document.enabled);
     let (true, Some(client)) = (ours, client) else { return Ok(None) };
     let user = subject(engine, call, home, client, &known).await?;
-    Ok(user.ok().map(|user| (user, Some(client.clone()))))
+    Ok(user.ok().map(|user| (user, client.clone())))
 }
 
 /// Whether a user of one realm administers another. A token counts for what its client may carry.

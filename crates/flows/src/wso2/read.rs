@@ -120,17 +120,21 @@ pub async fn introspect(
     seen.about.realm.clone_from(&realm.name);
     seen.about.endpoint = "oauth2/introspect";
     open(call, realm, &mut trail)?;
-    if !by_administrator {
-        let client = caller(engine, call, realm, parameters, query, seen, &mut trail).await?;
-        if client.document.is_public() {
-            let error = Error::new(Kind::Unauthenticated, Code::InvalidClient, "Client credentials are invalid.");
-            return Err(trail.refuse("client kind", "a confidential client", "public", error));
-        }
+    let client = match by_administrator {
+        true => None,
+        false => Some(caller(engine, call, realm, parameters, query, seen, &mut trail).await?),
+    };
+    if client.as_ref().is_some_and(|client| client.document.is_public()) {
+        let error = Error::new(Kind::Unauthenticated, Code::InvalidClient, "Client credentials are invalid.");
+        return Err(trail.refuse("client kind", "a confidential client", "public", error));
     }
     let Some(token) = parameters.get("token").filter(|token| !token.is_empty()) else {
         return Err(trail.refuse("token", "a parameter", "absent or empty", Error::request("Invalid input")));
     };
     let good = good(engine, call, realm, token).await.map_err(|error| trail.fail(error))?;
+    // Nobody but the client that it was given to can use a refresh token: to others it is none.
+    let of_other = |good: &Good| good.kind == "Refresh" && client.as_ref().is_some_and(|one| one.id != good.client.id);
+    let good = good.filter(|good| !of_other(good));
     let mut answer = Map::new();
     let Some(good) = good else {
         answer.insert("active".to_owned(), Value::from(false));

@@ -3,11 +3,13 @@
 //! Member names and defaults are Keycloak's (`RealmRepresentation` and its parts), since files and the Admin API
 //! hold them. What is not understood yet lands in `kept`, is stored, and comes back on export; the importer names it.
 
+mod brute_force;
 mod client;
 mod identity_provider;
 mod settings;
 mod user;
 
+pub use brute_force::{BruteForce, Factor, Lock, LoginFailures, Strategy};
 pub use client::{ClientDocument, ClientScopeDocument, MapperDocument};
 pub use identity_provider::{FederatedIdentityDocument, IdentityProviderDocument};
 pub use settings::{RealmDocument, SECURITY_HEADERS};

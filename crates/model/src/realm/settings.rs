@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Attributes;
+use super::{Attributes, BruteForce};
 
 /// Keycloak's `RealmRepresentation` without its lists of clients, users, roles, groups, scopes and components.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct RealmDocument {
     /// The algorithm of tokens when the client names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_signature_algorithm: Option<String>,
+    /// What guessing passwords leads to.
+    #[serde(flatten)]
+    pub brute_force: BruteForce,
     /// Such as `length(8) and hashIterations(5)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_policy: Option<String>,
@@ -95,6 +98,7 @@ impl Default for RealmDocument {
             duplicate_emails_allowed: false,
             registration_allowed: false,
             default_signature_algorithm: None,
+            brute_force: BruteForce::default(),
             password_policy: None,
             browser_security_headers: standard_security_headers(),
             default_default_client_scopes: Vec::new(),
@@ -105,7 +109,6 @@ impl Default for RealmDocument {
     }
 }
 
-/// The security headers of a new realm.
 /// The security headers of a new realm, under the names of their settings.
 pub const SECURITY_HEADERS: [(&str, &str); 7] = [
     ("contentSecurityPolicy", "frame-src 'self'; frame-ancestors 'self'; object-src 'none';"),

@@ -1,13 +1,15 @@
-//! `grantor user`: add, list, set-password, enable, disable.
+//! `grantor user`: add, list, set-password, enable, disable, unlock.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use grantor_flows::admin::users::NewUser;
-use grantor_model::Secret;
+use grantor_flows::throttle::Failed;
+use grantor_model::realm::Lock;
+use grantor_model::{Instant, Secret};
 
 use super::local::Where;
-use super::output::{CliError, Output};
+use super::output::{CliError, Output, moment};
 use super::shown::secret_from;
 
 #[derive(Debug, Args)]
@@ -70,6 +72,19 @@ pub(crate) enum UserCommand {
     },
     /// Let a user sign in
     Enable(Named),
+    /// End the lock that failed logins led to, and forget them; without a name, show whose logins failed
+    #[command(after_help = "Examples:
+  grantor user unlock --realm acme           whose logins failed, and who is locked until when
+  grantor user unlock alice --realm acme     let alice try again")]
+    Unlock {
+        /// The user name
+        username: Option<String>,
+        /// The realm
+        #[arg(long, value_name = "NAME")]
+        realm: String,
+        #[command(flatten)]
+        place: Where,
+    },
     /// Let a user not sign in; its sessions stop working, too
     Disable(Named),
 }
@@ -85,6 +100,10 @@ pub(crate) async fn run(command: UserCommand, output: &Output) -> Result<(), Cli
             local.engine.set_password(&realm, &named.username, password, local.now).await?;
             output.fields(&[("user", named.username.as_str()), ("password", "replaced")])
         }
+        UserCommand::Unlock { username: Some(username), realm, place } => {
+            unlock(&username, &realm, &place, output).await
+        }
+        UserCommand::Unlock { username: None, realm, place } => locks(&realm, &place, output).await,
         UserCommand::Enable(named) => switch(&named, true, output).await,
         UserCommand::Disable(named) => switch(&named, false, output).await,
     }
@@ -136,6 +155,51 @@ async fn list(realm: &str, place: &Where, output: &Output) -> Result<(), CliErro
         }));
     }
     output.rows(&["user", "e-mail", "state", "id"], &rows)
+}
+
+async fn unlock(username: &str, realm: &str, place: &Where, output: &Output) -> Result<(), CliError> {
+    let local = place.open().await?;
+    let realm = local.realm(realm).await?;
+    let failed = local.engine.unlock_user(&realm, username, local.now).await?;
+    local.settle().await;
+    let Some(failed) = failed else {
+        output.note(format!("no login of {username} failed since the last one that went well"));
+        return output.fields(&[("user", username), ("lock", "none")]);
+    };
+    let lock = locked(&failed, local.now);
+    output.fields(&[
+        ("user", failed.username.as_str()),
+        ("was locked", &lock),
+        ("failures forgotten", &failed.failures.to_string()),
+        ("last from", &failed.address),
+    ])
+}
+
+async fn locks(realm: &str, place: &Where, output: &Output) -> Result<(), CliError> {
+    let local = place.open().await?;
+    let realm = local.realm(realm).await?;
+    if !realm.settings.brute_force.brute_force_protected {
+        output.note(format!("realm {} does not count failed logins (bruteForceProtected is off)", realm.name));
+    }
+    let rows = local.engine.failed_logins(&realm, local.now).await?.into_iter().map(|failed| {
+        let last = failed.last.map(|last| moment(last.seconds(), local.now)).unwrap_or_default();
+        vec![
+            failed.username.clone(),
+            failed.failures.to_string(),
+            last,
+            failed.address.clone(),
+            locked(&failed, local.now),
+        ]
+    });
+    output.rows(&["user", "failures", "last", "from", "locked"], &rows.collect::<Vec<_>>())
+}
+
+fn locked(failed: &Failed, now: Instant) -> String {
+    match failed.lock {
+        None => "no".to_owned(),
+        Some(Lock::Until(until)) => format!("until {}", moment(until.seconds(), now)),
+        Some(Lock::ForGood) => "for good".to_owned(),
+    }
 }
 
 async fn switch(named: &Named, on: bool, output: &Output) -> Result<(), CliError> {

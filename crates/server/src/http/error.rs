@@ -15,6 +15,7 @@ pub(crate) fn status(kind: Kind) -> StatusCode {
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -34,6 +35,7 @@ pub(crate) fn json_as(status: StatusCode, error: &Error) -> Answer {
     }
     let answer = Answer::json(status, &body);
     match error.kind {
+        Kind::Throttled(seconds) => answer.header(RETRY_AFTER, &seconds.to_string()),
         Kind::Unavailable => answer.header(RETRY_AFTER, "2"),
         _ => answer,
     }

@@ -131,12 +131,7 @@ impl Inbound {
 }
 
 fn percent_decoded(segment: &str) -> String {
-    if !segment.contains('%') {
-        return segment.to_owned();
-    }
-    // A plus sign in a path is a plus sign.
-    let as_form = segment.replace('+', "%2B");
-    form_urlencoded::parse(as_form.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -146,6 +141,8 @@ mod tests {
     #[test]
     fn segments_are_decoded() {
         assert_eq!(percent_decoded("a%20b+c"), "a b+c");
+        assert_eq!(percent_decoded("master&x=%26"), "master&x=&");
+        assert_eq!(percent_decoded("%ff%"), "\u{fffd}%");
         assert_eq!(percent_decoded("%D0%B0"), "а");
     }
 }

@@ -22,25 +22,39 @@ pub(crate) struct Told {
     code: &'static str,
     message: &'static str,
     description: String,
+    /// Seconds after which another try makes sense.
+    retry_after: Option<i64>,
 }
 
 impl Told {
     /// Something in the request is wrong.
     pub(crate) fn bad(description: impl Into<String>) -> Self {
-        let (code, message) = ("GR-400", "Invalid Request");
-        Self { status: StatusCode::BAD_REQUEST, code, message, description: description.into() }
+        Self::with(StatusCode::BAD_REQUEST, description)
     }
 
     /// There is none of that id.
     pub(crate) fn missing(what: &str) -> Self {
-        let description = format!("There is no {what} of that id");
-        Self { status: StatusCode::NOT_FOUND, code: "GR-404", message: "Resource not found", description }
+        Self::with(StatusCode::NOT_FOUND, format!("There is no {what} of that id"))
     }
 
     /// Another one has the name.
     pub(crate) fn taken(description: impl Into<String>) -> Self {
-        let (code, message) = ("GR-409", "Conflict");
-        Self { status: StatusCode::CONFLICT, code, message, description: description.into() }
+        Self::with(StatusCode::CONFLICT, description)
+    }
+
+    /// The one table from statuses to codes and titles.
+    fn with(status: StatusCode, description: impl Into<String>) -> Self {
+        let (code, message) = match status {
+            StatusCode::UNAUTHORIZED => ("GR-401", "Unauthorized"),
+            StatusCode::FORBIDDEN => ("GR-403", "Forbidden"),
+            StatusCode::NOT_FOUND => ("GR-404", "Resource not found"),
+            StatusCode::CONFLICT => ("GR-409", "Conflict"),
+            StatusCode::TOO_MANY_REQUESTS => ("GR-429", "Too many requests"),
+            StatusCode::INTERNAL_SERVER_ERROR => ("GR-500", "Internal error"),
+            StatusCode::SERVICE_UNAVAILABLE => ("GR-503", "Unavailable"),
+            _ => ("GR-400", "Invalid Request"),
+        };
+        Self { status, code, message, description: description.into(), retry_after: None }
     }
 
     /// What is wrong, for people.
@@ -59,43 +73,46 @@ impl Told {
         let body =
             json!({"code": self.code, "message": self.message, "description": self.description, "traceId": trace});
         let answer = Answer::json(self.status, &body).no_store().with_standard_headers();
-        match self.status {
+        let answer = match self.status {
             StatusCode::UNAUTHORIZED => answer.header(WWW_AUTHENTICATE, "Basic realm=\"management\", Bearer"),
-            StatusCode::SERVICE_UNAVAILABLE => answer.header(RETRY_AFTER, "2"),
             _ => answer,
+        };
+        match self.retry_after {
+            Some(seconds) => answer.header(RETRY_AFTER, &seconds.to_string()),
+            None => answer,
         }
     }
 }
 
 impl From<Error> for Told {
     fn from(error: Error) -> Self {
-        let (code, message) = match error.kind {
-            Kind::Internal => ("GR-500", "Internal error"),
-            Kind::Unavailable => ("GR-503", "Unavailable"),
-            _ => ("GR-400", "Invalid Request"),
-        };
         if matches!(error.kind, Kind::Internal | Kind::Unavailable) {
             tracing::error!(%error, "a management request failed");
         }
         let description = error.description.map(String::from).unwrap_or_default();
-        Self { status: error::status(error.kind), code, message, description }
+        let retry_after = match error.kind {
+            Kind::Unavailable => Some(2),
+            Kind::Throttled(seconds) => Some(seconds),
+            _ => None,
+        };
+        Self { retry_after, ..Self::with(error::status(error.kind), description) }
     }
 }
 
 impl From<AdminError> for Told {
     fn from(error: AdminError) -> Self {
-        Self::bad(error.problem)
+        match error.kind {
+            Kind::Internal => Error::internal(error.problem).into(),
+            Kind::Unavailable => Error::unavailable(error.problem).into(),
+            _ => Self::bad(error.problem),
+        }
     }
 }
 
 /// The realm that is managed, for somebody who holds one of these roles there.
 pub(crate) async fn enter(app: &Shared, inbound: &Inbound, roles: &[&str]) -> Result<Arc<Realm>, Told> {
-    let nobody = || Told {
-        status: StatusCode::UNAUTHORIZED,
-        code: "GR-401",
-        message: "Unauthorized",
-        description: "An administrator's name and password, or access token, is needed".to_owned(),
-    };
+    let nobody =
+        || Told::with(StatusCode::UNAUTHORIZED, "An administrator's name and password, or access token, is needed");
     if !is_plain(&inbound.query()) {
         return Err(Told::bad("a parameter of the URL occurs twice"));
     }
@@ -104,24 +121,25 @@ pub(crate) async fn enter(app: &Shared, inbound: &Inbound, roles: &[&str]) -> Re
     match caller(&app.engine, &inbound.call(), &realm, roles).await? {
         Caller::Administrator => Ok(realm),
         Caller::Nobody => Err(nobody()),
-        Caller::Other => Err(Told {
-            status: StatusCode::FORBIDDEN,
-            code: "GR-403",
-            message: "Forbidden",
-            description: format!("One of these roles is needed: {}, realm-admin", roles.join(", ")),
-        }),
+        Caller::Other => {
+            let text = format!("One of these roles is needed: {}, realm-admin", roles.join(", "));
+            Err(Told::with(StatusCode::FORBIDDEN, text))
+        }
     }
 }
 
 /// Whether an administrator who may see clients calls, and no client.
-pub(crate) async fn is_administrator(app: &Shared, inbound: &Inbound, realm: &Arc<Realm>) -> bool {
+///
+/// # Errors
+/// When that cannot be told now.
+pub(crate) async fn is_administrator(app: &Shared, inbound: &Inbound, realm: &Arc<Realm>) -> Result<bool, Error> {
     let call = inbound.call();
     let named = basic_name(call.authorization);
     // Whoever has a client's name is asked for a client's secret.
     if call.authorization.is_none() || named.is_some_and(|name| realm.clients.contains_key(&name)) {
-        return false;
+        return Ok(false);
     }
-    matches!(caller(&app.engine, &call, realm, &["view-clients", "manage-clients"]).await, Ok(Caller::Administrator))
+    Ok(caller(&app.engine, &call, realm, &["view-clients", "manage-clients"]).await? == Caller::Administrator)
 }
 
 /// The path of a resource, as the caller reaches it.

@@ -92,8 +92,11 @@ pub(crate) async fn introspect(app: Shared, mut inbound: Inbound) -> Answer {
         Ok(both) => both,
         Err(answer) => return answer,
     };
-    let by_administrator = manage::is_administrator(&app, &inbound, &realm).await;
     let (mut seen, query) = (Seen::default(), inbound.query());
+    let by_administrator = match manage::is_administrator(&app, &inbound, &realm).await {
+        Ok(by_administrator) => by_administrator,
+        Err(error) => return refusal(&app, &inbound, &seen, &Trail::new().fail(error)).of_realm(&realm),
+    };
     let call = inbound.call();
     let result = wso2::introspect(&app.engine, &call, &realm, &parameters, &query, by_administrator, &mut seen).await;
     let answer = match result {

@@ -22,6 +22,7 @@ mod decisions;
 mod documents;
 mod first_administrator;
 mod first_start;
+mod guessing;
 mod introspect;
 mod jwt_bearer;
 mod key_sets_of_others;
