@@ -109,7 +109,7 @@ async fn engine(folder: &Folder) -> Engine {
         vault: Arc::new(vault),
         entropy,
         signatures: Signatures::default(),
-        decisions: Decisions::default(),
+        decisions: std::sync::Arc::new(Decisions::default()),
         secret_uses: SecretUses::default(),
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),

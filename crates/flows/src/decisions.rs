@@ -53,6 +53,11 @@ impl Decisions {
             reason: error.reason.as_deref().map(short),
             checks: refused.checks().to_vec(),
         };
+        self.keep(decision);
+    }
+
+    /// Puts a decision that was made elsewhere into the queue.
+    pub fn keep(&self, decision: Decision) {
         let mut waiting = self.lock();
         if waiting.len() < WAITING {
             waiting.push(decision);

@@ -32,7 +32,7 @@ pub struct Engine {
     /// The signatures so far.
     pub signatures: Signatures,
     /// Refusals on their way into the store.
-    pub decisions: Decisions,
+    pub decisions: Arc<Decisions>,
     /// RSA keys on their way.
     pub keys_ahead: Ahead,
     /// How often secrets of clients are used.

@@ -62,7 +62,8 @@ impl KeySet {
         self.fetched.plus_seconds(seconds) > now
     }
 
-    fn is_fresh(&self, now: Instant) -> bool {
+    /// Whether it may be used without looking again.
+    pub fn is_fresh(&self, now: Instant) -> bool {
         self.is_younger(self.fresh, now)
     }
 }

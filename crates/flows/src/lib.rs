@@ -22,6 +22,7 @@ pub mod otp;
 pub mod parameters;
 pub mod passwords;
 pub mod realms;
+pub mod revocations;
 pub mod revoke;
 pub mod sessions;
 pub mod signatures;

@@ -7,6 +7,7 @@ use grantor_model::{Error, Refused, Trail};
 use crate::engine::{Call, Engine, store_error};
 use crate::parameters::Parameters;
 use crate::realms::Realm;
+use crate::revocations;
 use crate::token::{Seen, authenticated, no_repetition, open};
 use crate::verify;
 
@@ -48,5 +49,6 @@ pub async fn by_refresh_token(
         return Ok(());
     }
     let (sid, offline) = (token.text("sid").unwrap_or_default(), token.kind() == "Offline");
-    engine.store.end_session(sid, offline).await.map_err(|error| trail.fail(store_error(error)))
+    let ended = revocations::of_session(realm, sid, None, call.now);
+    engine.store.end_session(sid, offline, &ended).await.map_err(|error| trail.fail(store_error(error)))
 }

@@ -7,6 +7,7 @@ use grantor_model::{Code, Error, Instant, Kind, Refused, Trail};
 use crate::engine::{Call, Engine, store_error};
 use crate::parameters::Parameters;
 use crate::realms::Realm;
+use crate::revocations;
 use crate::token::{Seen, authenticated, no_repetition, open};
 use crate::verify;
 
@@ -60,7 +61,10 @@ pub async fn revoke(
     } else {
         let (sid, offline) = (token.text("sid").unwrap_or_default(), token.kind() == "Offline");
         match store.client_session(sid, offline, &client.id).await {
-            Ok(Some(_)) => store.detach_client(sid, offline, &client.id).await.map(|()| Revoked::Done),
+            Ok(Some(_)) => {
+                let ended = revocations::of_session(realm, sid, Some(client.client_id()), call.now);
+                store.detach_client(sid, offline, &client.id, &ended).await.map(|()| Revoked::Done)
+            }
             Ok(None) => Ok(Revoked::Unknown),
             Err(error) => Err(error),
         }

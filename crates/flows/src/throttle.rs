@@ -12,6 +12,7 @@ use grantor_store::{Statement, StoreError};
 
 use crate::engine::{Call, Engine, store_error};
 use crate::realms::Realm;
+use crate::revocations;
 
 /// The user attribute in which Keycloak notes why a user is off, and the reason that guessing leads to.
 const DISABLED_REASON: &str = "disabledReason";
@@ -136,7 +137,10 @@ impl<'a> Guesses<'a> {
         })];
         if for_good && self.is_user {
             let user = self.engine.store.user(&self.realm.id, &self.subject).await.map_err(store_error)?;
-            statements.extend(user.map(|user| switched(user, false)).transpose()?);
+            if let Some(user) = user {
+                statements.extend(revocations::of_user(self.realm, &user, false, self.call.now));
+                statements.push(switched(user, false)?);
+            }
         }
         Ok(statements)
     }

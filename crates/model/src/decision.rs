@@ -86,6 +86,11 @@ impl Trail {
         self.refuse("server", "an answer", &reason, error)
     }
 
+    /// The checks so far, for who wants to see them although all held.
+    pub fn so_far(&self) -> &[Check] {
+        &self.checks
+    }
+
     fn end(&mut self, error: Error) -> Refused {
         Refused { error: Box::new(error), checks: std::mem::take(&mut self.checks) }
     }

@@ -37,6 +37,14 @@ pub enum Code {
     TemporarilyUnavailable,
     /// RFC 6749 section 4.1.2.1.
     ServerError,
+    /// The gateway's: no API, or nothing of it, has the host and path.
+    NoRoute,
+    /// The gateway's: nobody said who is calling (RFC 6750 section 3.1 gives that no code).
+    NoToken,
+    /// The gateway's: more requests than are allowed.
+    RateLimited,
+    /// The gateway's: the upstream failed.
+    UpstreamFailed,
 }
 
 impl Code {
@@ -58,6 +66,10 @@ impl Code {
             Self::UnknownRealm => "Realm does not exist",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
+            Self::NoRoute => "no_route",
+            Self::NoToken => "unauthorized",
+            Self::RateLimited => "rate_limited",
+            Self::UpstreamFailed => "upstream_failed",
         }
     }
 }
@@ -79,6 +91,12 @@ pub enum Kind {
     Throttled(i64),
     /// Try again later: the database, or the queue of password hashes, has no room.
     Unavailable,
+    /// There is something, but not for this method.
+    Method,
+    /// The upstream failed.
+    Upstream,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
     /// A defect of ours.
     Internal,
 }

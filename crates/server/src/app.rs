@@ -5,7 +5,9 @@ use std::sync::Arc;
 use grantor_flows::Engine;
 use grantor_model::Instant;
 
+use crate::config::Config;
 use crate::edge::Reach;
+use crate::gateway::Fed;
 use crate::metrics::Metrics;
 
 /// What lives as long as the server.
@@ -16,9 +18,24 @@ pub struct App {
     /// Under which names and through which proxies the server is reached.
     pub reach: Reach,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
+    /// The gateway in front of APIs.
+    pub gateway: Fed,
     /// What time it is: the system's clock, or a test's.
     pub clock: Clock,
+}
+
+impl App {
+    /// Everything, as configured. The gateway refuses all until it is fed.
+    ///
+    /// # Errors
+    /// When the gateway has no way to its upstreams.
+    pub fn new(engine: Engine, config: &Config, clock: Clock) -> Result<Shared, String> {
+        let metrics = Arc::new(Metrics::default());
+        let seed = engine.entropy.bytes().map(u64::from_ne_bytes).unwrap_or_default();
+        let gateway = Fed::new(config, engine.decisions.clone(), metrics.clone(), seed)?;
+        Ok(Arc::new(Self { engine, reach: Reach::new(config), metrics, gateway, clock }))
+    }
 }
 
 /// A clock.

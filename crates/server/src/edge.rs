@@ -30,6 +30,9 @@ use crate::http::answer::{Answer, Secured};
 use crate::listen::{Peer, Service};
 use crate::routes::{Routes, UNMATCHED};
 
+/// Below this, other gateways ask for decisions.
+const AUTHZ: &str = "/api/authz/";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
@@ -108,13 +111,22 @@ fn admitted(
     if let Some(answer) = bad_path(parts.uri.path()) {
         return Err(Box::new(answer));
     }
+    let for_others = parts.uri.path().starts_with(AUTHZ);
+    let context = match context {
+        // A request that another gateway asks about carries the name that was called, not ours.
+        Err(context) if for_others => Ok(*context),
+        context => context,
+    };
     let Ok(context) = context else {
         let hosts = app.reach.hosts();
         let text = format!("This server does not answer for that host name. It answers for: {hosts}");
         let body = serde_json::json!({"error": "misdirected_request", "error_description": text});
         return Err(Box::new(Answer::json(StatusCode::MISDIRECTED_REQUEST, &body).with_standard_headers()));
     };
-    parts.uri = canonical(parts.uri);
+    // The path that is judged for another gateway is not ours to shorten.
+    if !for_others {
+        parts.uri = canonical(parts.uri);
+    }
     let mut tenant = None;
     if let Some((name, uri)) = in_tenant(&parts.uri) {
         (tenant, parts.uri) = (Some(name), uri);

@@ -25,6 +25,15 @@ struct Route {
     route: &'static str,
 }
 
+/// A call by its API.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ByApi {
+    /// The API, or `none`.
+    pub api: String,
+    /// The status.
+    pub status: u16,
+}
+
 /// A token request by its grant.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ByGrant {
@@ -45,6 +54,8 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<ByRoute, Counter>,
     seconds: Family<Route, Histogram, fn() -> Histogram>,
+    calls: Family<ByApi, Counter>,
+    call_seconds: Histogram,
     tokens: Family<ByGrant, Counter>,
     signatures: Family<ByAlgorithm, Gauge>,
     hashes_waiting: Gauge,
@@ -65,11 +76,14 @@ impl Default for Metrics {
         let requests = Family::default();
         let seconds: Family<Route, Histogram, fn() -> Histogram> = Family::new_with_constructor(latencies);
         let tokens = Family::default();
+        let (calls, call_seconds) = (Family::default(), latencies());
         let signatures = Family::default();
         let [hashes_waiting, hashes, realms_loaded, database_up, commits, batches] =
             std::array::from_fn(|_| Gauge::default());
         registry.register("http_requests", "Requests by route and status", Family::clone(&requests));
         registry.register("http_request_seconds", "Seconds until the answer", seconds.clone());
+        registry.register("gateway_calls", "Calls by API and status", Family::clone(&calls));
+        registry.register("gateway_call_seconds", "Seconds until the answer began", call_seconds.clone());
         registry.register("token_requests", "Token requests by grant and outcome", Family::clone(&tokens));
         registry.register("signatures", "Tokens signed since the start, by algorithm", Family::clone(&signatures));
         registry.register("password_hashes_waiting", "Password hashes that wait for a worker", hashes_waiting.clone());
@@ -82,6 +96,8 @@ impl Default for Metrics {
             registry,
             requests,
             seconds,
+            calls,
+            call_seconds,
             tokens,
             signatures,
             hashes_waiting,
@@ -99,6 +115,12 @@ impl Metrics {
     pub fn request(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&ByRoute { route, status }).inc();
         self.seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
+    }
+
+    /// Counts an answered call. There are as many labels as APIs.
+    pub fn call(&self, api: &str, status: u16, took: Duration) {
+        self.calls.get_or_create(&ByApi { api: api.to_owned(), status }).inc();
+        self.call_seconds.observe(took.as_secs_f64());
     }
 
     /// Counts an answered token request.

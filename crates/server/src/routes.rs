@@ -12,7 +12,7 @@ use http::{Method, StatusCode, header};
 
 use crate::app::Shared;
 use crate::http::{Inbound, answer::Answer, error};
-use crate::{oauth, pages, wso2};
+use crate::{gateway, oauth, pages, wso2};
 
 /// The answer that a handler is working on.
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -102,6 +102,21 @@ pub fn table() -> Vec<Route> {
         GET "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::get, "A registered client";
         PUT "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::put, "Replaces it";
         DELETE "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::delete, "Removes it";
+        GET "/api/authz/forward-auth" "token" gateway::authz::forward_auth, "Decides for Traefik or Caddy: the request in X-Forwarded-Method, -Host, -Uri";
+        POST "/api/authz/forward-auth" "token" gateway::authz::forward_auth, "Decides for Traefik or Caddy: the request in X-Forwarded-Method, -Host, -Uri";
+        GET "/api/authz/auth-request" "token" gateway::authz::auth_request, "Decides for nginx: the request in X-Original-Method, -Host, -URI";
+        GET "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";
+        POST "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";
+        PUT "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";
+        PATCH "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";
+        DELETE "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";
+        OPTIONS "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";
+        GET "/api/authz/ext-authz/" "token" gateway::authz::ext_authz, "The same for the root";
+        POST "/api/authz/ext-authz/" "token" gateway::authz::ext_authz, "The same for the root";
+        PUT "/api/authz/ext-authz/" "token" gateway::authz::ext_authz, "The same for the root";
+        PATCH "/api/authz/ext-authz/" "token" gateway::authz::ext_authz, "The same for the root";
+        DELETE "/api/authz/ext-authz/" "token" gateway::authz::ext_authz, "The same for the root";
+        OPTIONS "/api/authz/ext-authz/" "token" gateway::authz::ext_authz, "The same for the root";
         GET "/" "public" pages::home, "Leads to the console";
         GET "/first-administrator/{link}" "public" pages::first_administrator::get, "The page behind the one-time link";
         POST "/first-administrator/{link}" "public" pages::first_administrator::post, "Makes the first administrator";

@@ -53,7 +53,7 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         vault: std::sync::Arc::new(vault),
         entropy,
         signatures: Signatures::default(),
-        decisions: Decisions::default(),
+        decisions: std::sync::Arc::new(Decisions::default()),
         secret_uses: SecretUses::default(),
         key_sets: KeySets::default(),
         keys_ahead: Ahead::default(),

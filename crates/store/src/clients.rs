@@ -106,6 +106,12 @@ pub fn insert_scope_role(realm_id: &str, holder_id: &str, role_id: &str) -> Stat
     )
 }
 
+/// Replaces a client scope's document, unless somebody else did since it was read.
+pub fn update_scope(read: &ClientScopeRow, document: &str) -> Statement {
+    let sql = "UPDATE client_scopes SET document = $3 WHERE id = $1 AND document = $2";
+    Statement::new(sql, [read.id.as_str().into(), read.document.as_str().into(), document.into()]).must_touch(1)
+}
+
 impl Store {
     /// All clients of a realm.
     ///

@@ -5,6 +5,7 @@
 //! steps exist. It decides nothing about OAuth, reads no clock and draws no random numbers: instants and
 //! identifiers arrive as arguments.
 
+pub mod apis;
 pub mod client_secrets;
 pub mod clients;
 pub mod database;
@@ -17,6 +18,7 @@ pub mod migrate;
 pub mod once;
 pub mod opaque_tokens;
 pub mod realms;
+pub mod revocations;
 pub mod roles;
 pub mod sessions;
 mod store;

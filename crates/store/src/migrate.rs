@@ -17,6 +17,7 @@ const MIGRATIONS: &[Migration] = &[
     ("0001_first", include_str!("../migrations/0001_first.sql")),
     ("0002_partners", include_str!("../migrations/0002_partners.sql")),
     ("0003_guesses", include_str!("../migrations/0003_guesses.sql")),
+    ("0004_gateway", include_str!("../migrations/0004_gateway.sql")),
 ];
 
 type Migration = (&'static str, &'static str);

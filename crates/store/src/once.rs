@@ -1,9 +1,16 @@
 //! Tables `seen`, `revoked_tokens` and `one_time_links`: what may happen once, and what may not happen any more.
 
 use grantor_model::Instant;
+use grantor_model::revocation::{Revocation, What};
 
 use crate::Store;
 use crate::database::{Statement, StoreError};
+
+/// Seconds for which a revocation outlives its tokens: gateways whose clocks are late still ask for it.
+const LATE_CLOCKS: i64 = 60;
+
+/// Seconds after which a gateway that was not heard of counts as gone.
+const KEPT_GATEWAYS: i64 = 86_400;
 
 /// Seconds after which a key set of others is too old to be of use.
 const KEPT_KEY_SETS: i64 = 30 * 86_400;
@@ -79,7 +86,16 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn revoke_token(&self, realm_id: &str, jti: &str, until: Instant) -> Result<(), StoreError> {
-        self.apply(vec![revoke(realm_id, jti, until)]).await
+        let mut statements = vec![revoke(realm_id, jti, until)];
+        statements.extend(crate::revocations::add(&Revocation {
+            position: 0,
+            realm_id: realm_id.to_owned(),
+            what: What::Token,
+            subject: jti.to_owned(),
+            before: 0,
+            until: until.plus_seconds(LATE_CLOCKS),
+        }));
+        self.apply(statements).await
     }
 
     /// Whether a token was ended before its time.
@@ -115,6 +131,8 @@ impl Store {
             Statement::new("DELETE FROM opaque_tokens WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM one_time_links WHERE until < $1", [at.into()]),
             Statement::new("DELETE FROM login_failures WHERE forgotten < $1", [at.into()]),
+            crate::revocations::sweep(now),
+            Statement::new("DELETE FROM gateways WHERE seen < $1", [now.plus_seconds(-KEPT_GATEWAYS).millis().into()]),
             Statement::new("DELETE FROM decisions WHERE made < $1", [decisions_before.millis().into()]),
             Statement::new("DELETE FROM realm_keys WHERE published_until < $1", [at.into()]),
             Statement::new(

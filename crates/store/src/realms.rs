@@ -82,6 +82,15 @@ impl Store {
         self.all(Statement::new(sql, []), |row| Ok((row.text(0)?.to_owned(), row.int(1)?))).await
     }
 
+    /// All realms' keys and names.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn realm_names(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT id, name FROM realms ORDER BY name";
+        self.all(Statement::new(sql, []), |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).await
+    }
+
     /// The version of the realm of a name; `None` when there is none.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! each chain of rotated refresh tokens has come.
 
 use grantor_model::Instant;
+use grantor_model::revocation::Revocation;
 
 use crate::Store;
 use crate::database::{Row, Statement, StoreError};
@@ -215,7 +216,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn detach_client(&self, session_id: &str, offline: bool, client_id: &str) -> Result<(), StoreError> {
+    pub async fn detach_client(
+        &self,
+        session_id: &str,
+        offline: bool,
+        client_id: &str,
+        revocation: &Revocation,
+    ) -> Result<(), StoreError> {
         let key = || [session_id.into(), offline.into()];
         let [id, kind] = key();
         let part = Statement::new(
@@ -227,7 +234,12 @@ impl Store {
              (SELECT 1 FROM client_sessions WHERE session_id = $1 AND offline = $2)",
             key(),
         );
-        self.apply(vec![part, session]).await
+        self.revoked_with(vec![part, session], revocation).await
+    }
+
+    async fn revoked_with(&self, mut statements: Vec<Statement>, revocation: &Revocation) -> Result<(), StoreError> {
+        statements.extend(crate::revocations::add(revocation));
+        self.apply(statements).await
     }
 
     /// Takes a client out of a session that stays: the answer to a refresh token used twice.
@@ -239,18 +251,20 @@ impl Store {
         session_id: &str,
         offline: bool,
         client_id: &str,
+        revocation: &Revocation,
     ) -> Result<(), StoreError> {
         let sql = "DELETE FROM client_sessions WHERE session_id = $1 AND offline = $2 AND client_id = $3";
-        self.apply(vec![Statement::new(sql, [session_id.into(), offline.into(), client_id.into()])]).await
+        let statement = Statement::new(sql, [session_id.into(), offline.into(), client_id.into()]);
+        self.revoked_with(vec![statement], revocation).await
     }
 
     /// Ends a session with all its clients.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn end_session(&self, id: &str, offline: bool) -> Result<(), StoreError> {
+    pub async fn end_session(&self, id: &str, offline: bool, revocation: &Revocation) -> Result<(), StoreError> {
         let sql = "DELETE FROM sessions WHERE id = $1 AND offline = $2";
-        self.apply(vec![Statement::new(sql, [id.into(), offline.into()])]).await
+        self.revoked_with(vec![Statement::new(sql, [id.into(), offline.into()])], revocation).await
     }
 }
 

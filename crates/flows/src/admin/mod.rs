@@ -1,6 +1,7 @@
 //! Administration: realms, clients, users, and realm files. The command line uses these; what they change takes effect
 //! in a running server within a tenth of a second.
 
+pub mod apis;
 pub mod bootstrap;
 pub mod clients;
 pub mod identity_providers;

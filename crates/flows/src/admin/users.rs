@@ -11,6 +11,7 @@ use super::{AdminError, json};
 use crate::engine::Engine;
 use crate::passwords::{Hashing, StoredPassword};
 use crate::realms::Realm;
+use crate::revocations;
 use crate::throttle::{self, Failed};
 use crate::vault::Vault;
 
@@ -253,10 +254,12 @@ impl Engine {
     /// When there is no such user.
     pub async fn enable_user(&self, realm: &Realm, username: &str, on: bool, now: Instant) -> Result<(), AdminError> {
         let user = self.stored_user(realm, username).await?;
+        let revocation = revocations::of_user(realm, &user, on, now);
         let mut statements = match on && throttle::is_locked_for_good(&user.document) {
             true => vec![login_failures::forget(&realm.id, &user.id), throttle::switched(user, true)?],
             false => vec![table::set_enabled(&user.id, on)],
         };
+        statements.extend(revocation);
         statements.extend(realm_table::changed(&realm.id));
         self.store.apply(statements).await?;
         self.reload(&realm.name, now).await?;

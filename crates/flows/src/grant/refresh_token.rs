@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use grantor_model::revocation::Revocation;
 use grantor_model::{Error, Instant, Refused, Trail};
 use grantor_store::StoreError;
 use grantor_store::sessions::{ChainRow, ClientSessionRow, SessionRow};
@@ -15,6 +16,7 @@ use super::{ChainState, Granted, GrantedScopes, Refresh, Session, scopes};
 use crate::engine::{Call, Engine, store_error};
 use crate::parameters::Parameters;
 use crate::realms::{Client, Realm, User};
+use crate::revocations;
 use crate::sessions::Limits;
 use crate::verify::{self, Known};
 
@@ -184,7 +186,11 @@ async fn next(
                 trail.pass("answer got lost, the same successor again");
                 return Ok(Refresh::Yes { scope, chain: Some((chain, ChainState::Moved)), successor: Some(successor) });
             }
-            Verdict::Reused(text) => return Err(reused(engine, part, &chain, text, trail).await),
+            Verdict::Reused(text) => {
+                let client = token.text("azp").unwrap_or_default();
+                let ended = revocations::of_session(realm, &part.session_id, Some(client), call.now);
+                return Err(reused(engine, part, &chain, &ended, text, trail).await);
+            }
         };
         let written = if known {
             engine.store.rotate(&chain, &moved).await
@@ -257,10 +263,12 @@ async fn reused(
     engine: &Engine,
     part: &ClientSessionRow,
     chain: &ChainRow,
+    ended: &Revocation,
     text: &'static str,
     trail: &mut Trail,
 ) -> Refused {
-    let detached = engine.store.detach_client_keeping_session(&part.session_id, part.offline, &part.client_id).await;
+    let (session, client) = (&part.session_id, &part.client_id);
+    let detached = engine.store.detach_client_keeping_session(session, part.offline, client, ended).await;
     if let Err(error) = detached {
         return trail.fail(store_error(error));
     }

@@ -13,7 +13,7 @@ mod words;
 pub mod manage;
 
 pub use application::{Application, setting};
-pub use read::{Introspected, introspect, revoke, userinfo};
+pub use read::{Introspected, claims_of, introspect, revoke, userinfo};
 pub use token::token;
 
 use crate::realms::Realm;

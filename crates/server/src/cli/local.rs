@@ -69,6 +69,11 @@ impl Local {
 
     /// After a change: when the command returns, a running server works with it.
     pub(crate) async fn settle(&self) {
+        Self::settled().await;
+    }
+
+    /// The same where the store is not held as a `Local`.
+    pub(crate) async fn settled() {
         tokio::time::sleep(super::serve::LOOK + Duration::from_millis(20)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The command line. One file for each command; output for people by default, `--json` for programs.
 
 mod admin;
+mod api;
 mod client;
 mod config;
 mod explain;
@@ -11,6 +12,7 @@ mod local;
 mod manual;
 pub(crate) mod output;
 mod realm;
+mod revocations;
 mod serve;
 mod shown;
 mod token;
@@ -29,6 +31,7 @@ use output::{CliError, Output};
   grantor                                   start with an embedded database in ./grantor-data
   grantor realm import acme-realm.json      bring in a realm exported by Keycloak
   grantor client add app --realm acme --service-account
+  grantor api add orders --realm acme --openapi orders.yaml --upstream http://127.0.0.1:9001
   grantor token --issuer http://127.0.0.1:8080/realms/acme --client-id app
   grantor explain 4f1c…                     why was that request refused?")]
 struct Cli {
@@ -53,6 +56,9 @@ enum Command {
     /// Add, list and change clients
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Put the gateway in front of APIs, and say who may call them
+    #[command(subcommand)]
+    Api(api::ApiCommand),
     /// Trust issuers of assertions, and try what they sent
     #[command(subcommand)]
     Idp(idp::IdpCommand),
@@ -68,6 +74,8 @@ enum Command {
     /// Check, show and describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Show what was revoked, and which gateway has applied it
+    Revocations(revocations::RevocationsArgs),
     /// Tell why a request was refused
     Explain(explain::ExplainArgs),
     /// List the public URLs
@@ -107,6 +115,8 @@ async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
         }
         Command::Realm(command) => realm::run(command, output).await,
         Command::Client(command) => client::run(command, output).await,
+        Command::Api(command) => api::run(command, output).await,
+        Command::Revocations(args) => revocations::run(args, output).await,
         Command::Idp(command) => idp::run(command, output).await,
         Command::User(command) => user::run(command, output).await,
         Command::Key(command) => key::run(command, output).await,

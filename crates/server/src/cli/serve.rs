@@ -5,12 +5,12 @@ mod first;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use grantor_flows::admin::bootstrap::{DEMO, MASTER};
 use grantor_model::Instant;
+use grantor_store::revocations::GatewayRow;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,11 +18,10 @@ use tokio::task::JoinSet;
 use super::output::CliError;
 use crate::app::{App, Clock, Shared};
 use crate::config::{self, Config, LogFormat, Overrides};
-use crate::edge::{Edge, Reach};
+use crate::edge::Edge;
 use crate::listen::{self, Room, TlsSource};
 use crate::log::{self, Writing};
-use crate::metrics::Metrics;
-use crate::{ops, start};
+use crate::{gateway, ops, start};
 
 /// How often the server looks whether something was changed by others.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -32,6 +31,10 @@ const COUNT: Duration = Duration::from_secs(5);
 
 /// How often refusals are written to the store.
 const FLUSH: Duration = Duration::from_millis(200);
+
+/// How often the health of upstreams is looked at, and how long one may take to say that it is well.
+const HEALTH: Duration = Duration::from_secs(5);
+const WELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often what has passed is swept away.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -61,17 +64,18 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
     let now = start::now();
     let first = engine.first_start(now).await?;
     let administrator = first::administrator(&engine, now).await?;
-    let app =
-        Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default(), clock: Clock::default() });
+    let app = App::new(engine, &config, Clock::default()).map_err(CliError::new)?;
     app.engine.refresh_realms(now).await.map_err(|error| CliError::new(error.to_string()))?;
-    banner::print(&config, &listeners.issuer_url(&config), first.as_ref(), administrator.as_deref());
+    gateway::refresh(&app, now).await.map_err(|error| CliError::new(error.to_string()))?;
+    let apis = app.gateway.gateway.table().len();
+    banner::print(&config, &listeners.issuer_url(&config), first.as_ref(), administrator.as_deref(), apis);
     if first.is_some() {
         tokio::spawn(warm_up(app.clone(), now));
     }
     let (stop, stopping) = watch::channel(false);
     let mut running = JoinSet::new();
     listeners.serve(&app, &stopping, &mut running);
-    tokio::spawn(look(app.clone()));
+    tokio::spawn(look(app.clone(), config.server.gateway_listen.address().map(gateway::name)));
     let chores = tokio::spawn(chores(app.clone(), stopping, config.decisions.keep_hours));
     stop_signal().await;
     tracing::info!("stopping: no new connections, what runs is finished");
@@ -151,12 +155,11 @@ impl Listeners {
             ));
         }
         if let Some(listener) = self.gateway {
-            // No route is configured, and what no route names is refused.
             running.spawn(listen::serve(
                 "gateway",
                 listener,
                 self.tls,
-                crate::gateway::closed(),
+                gateway::Front(app.clone()),
                 room.strangers,
                 stopping.clone(),
             ));
@@ -165,12 +168,20 @@ impl Listeners {
 }
 
 /// Looks for changes as long as the server runs. Nothing else is done here: what was revoked must be seen in time.
-async fn look(app: Shared) {
+async fn look(app: Shared, name: Option<String>) {
+    let mut told = Told::default();
     let mut look = every(LOOK);
     let mut was_lost = false;
     loop {
         look.tick().await;
-        let result = app.engine.refresh_realms(start::now()).await;
+        let now = start::now();
+        let result = match app.engine.refresh_realms(now).await {
+            Ok(()) => gateway::refresh(&app, now).await,
+            lost => lost,
+        };
+        if let Some(name) = name.as_ref().filter(|_| result.is_ok()) {
+            told.tell(&app, name, now).await;
+        }
         if let Err(error) = &result
             && !was_lost
         {
@@ -183,6 +194,30 @@ async fn look(app: Shared) {
     }
 }
 
+/// What the database was told of this gateway.
+#[derive(Default)]
+struct Told {
+    position: i64,
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// Tells how far this gateway has come: at once when it has applied something, and now and then that it is there.
+    async fn tell(&mut self, app: &App, name: &str, now: Instant) {
+        const NOW_AND_THEN: i64 = 10;
+        let position = app.gateway.gateway.revoked().position;
+        let is_due = self.at.is_none_or(|at| at.plus_seconds(NOW_AND_THEN) <= now);
+        if position == self.position && !is_due {
+            return;
+        }
+        let row = GatewayRow { name: name.to_owned(), position, change: gateway::change(app), seen: now };
+        match app.engine.store.note_gateway(&row).await {
+            Ok(()) => *self = Self { position, at: Some(now) },
+            Err(error) => tracing::warn!(%error, "the database could not be told what this gateway has applied"),
+        }
+    }
+}
+
 fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -192,12 +227,14 @@ fn every(period: Duration) -> tokio::time::Interval {
 /// What else happens beside requests: writing refusals, sweeping.
 async fn chores(app: Shared, mut stopping: watch::Receiver<bool>, keep_hours: u64) {
     let (mut flush, mut count, mut sweep) = (every(FLUSH), every(COUNT), every(SWEEP));
+    let mut health = every(HEALTH);
     loop {
         tokio::select! {
             _ = stopping.changed() => break,
             _ = flush.tick() => flush_decisions(&app).await,
             _ = count.tick() => flush_counts(&app).await,
             _ = sweep.tick() => sweep_store(&app, start::now(), keep_hours).await,
+            _ = health.tick() => drop(tokio::spawn(look_at_upstreams(app.clone()))),
         }
     }
     flush_decisions(&app).await;
@@ -216,10 +253,18 @@ async fn flush_decisions(app: &App) {
     }
 }
 
-async fn sweep_store(app: &App, now: Instant, keep_hours: u64) {
+async fn look_at_upstreams(app: Shared) {
+    app.gateway.gateway.look(WELL_WITHIN).await;
+}
+
+async fn sweep_store(app: &Shared, now: Instant, keep_hours: u64) {
     let hours = i64::try_from(keep_hours).unwrap_or(24);
     if let Err(error) = app.engine.store.sweep(now, now.plus_seconds(-3_600 * hours)).await {
         tracing::warn!(%error, "what has passed could not be swept away");
+        return;
+    }
+    if let Err(error) = gateway::forget(app).await {
+        tracing::warn!(%error, "revocations that have passed are kept");
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Config {
     pub assertions: Assertions,
     /// The URLs of WSO2 Identity Server.
     pub wso2: Wso2,
+    /// The gateway in front of APIs.
+    pub gateway: Gateway,
     /// How secrets are sealed.
     pub keys: Keys,
     /// Explanations of refusals.
@@ -194,6 +196,48 @@ pub enum Switch {
 pub struct Wso2 {
     /// Audiences of applications that list none.
     pub audiences: Vec<String>,
+}
+
+/// `[gateway]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// A file with further APIs.
+    pub routes: Option<PathBuf>,
+    /// What callers are told about refusals.
+    pub detail: Detail,
+    /// How many verified tokens are remembered.
+    pub remembered_tokens: u64,
+    /// Seconds without news of revocations after which they count as not known.
+    pub stale_after_seconds: u64,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { routes: None, detail: Detail::Code, remembered_tokens: 16_384, stale_after_seconds: 10 }
+    }
+}
+
+/// What callers of the gateway are told about refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// The id of the decision only.
+    None,
+    /// An error code, and which check it was.
+    Code,
+    /// A sentence, too.
+    Text,
+}
+
+impl From<Detail> for grantor_gateway::Detail {
+    fn from(detail: Detail) -> Self {
+        match detail {
+            Detail::None => Self::None,
+            Detail::Code => Self::Code,
+            Detail::Text => Self::Text,
+        }
+    }
 }
 
 /// `[keys]`

@@ -46,6 +46,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("outbound", "Requests that the server itself makes, such as for the keys of a partner."),
     ("assertions", "The JWT bearer grant: assertions of partners for tokens."),
     ("wso2", "The URLs of WSO2 Identity Server: /oauth2, /t/{tenant}."),
+    ("gateway", "The gateway in front of APIs."),
     ("keys", "How secrets are sealed before they are stored."),
     ("decisions", "Explanations of refusals, as `grantor explain` prints them."),
 ];
@@ -244,6 +245,45 @@ pub const KEYS: &[Key] = &[
         example: "[\"https://api.example.com\"]",
         flag: None,
         about: "Audiences of the tokens of applications that list none, beside their client id.",
+    },
+    Key {
+        section: "gateway",
+        name: "routes",
+        kind: Kind::Path,
+        default: "",
+        example: "\"routes.toml\"",
+        flag: None,
+        about: "File with APIs beside those of `grantor api add`: `[[api]]` tables, read again when the file changes. A file with a \
+                mistake in it leaves the routes as they were.",
+    },
+    Key {
+        section: "gateway",
+        name: "detail",
+        kind: Kind::Word(&["none", "code", "text"]),
+        default: "code",
+        example: "\"text\"",
+        flag: None,
+        about: "What callers are told about a refusal beside its status and the id of the decision: nothing, a code and the name of the \
+                check, or a sentence as well.",
+    },
+    Key {
+        section: "gateway",
+        name: "remembered_tokens",
+        kind: Kind::Number { least: 0, most: 1_000_000 },
+        default: "16384",
+        example: "65536",
+        flag: None,
+        about: "How many verified tokens are remembered, so that a token costs one signature. Each takes two to four kilobytes; 0 \
+                remembers none.",
+    },
+    Key {
+        section: "gateway",
+        name: "stale_after_seconds",
+        kind: Kind::Number { least: 1, most: 86_400 },
+        default: "10",
+        example: "30",
+        flag: None,
+        about: "Seconds without news of revocations (the database is lost) after which `when_stale` of each API decides.",
     },
     Key {
         section: "keys",

@@ -63,7 +63,7 @@ fn an_unknown_section_names_the_nearest() {
         "grantor.toml:1:2: unknown section [http]\n    \
              1 | [http]\n      \
                |  ^^^^\n\
-         sections: [server], [database], [passwords], [log], [outbound], [assertions], [wso2], [keys], [decisions]  \
+         sections: [server], [database], [passwords], [log], [outbound], [assertions], [wso2], [gateway], [keys], [decisions]  \
          (grantor config reference lists every key)"
     );
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use grantor_model::Instant;
-use http::Request;
 use http::header::{HOST, HeaderName};
+use http::{HeaderMap, Request};
 
 use super::{Context, RequestId};
 use crate::config::{Config, Destination, Network};
@@ -52,6 +52,39 @@ impl Reach {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// The configured address of this server.
+    pub(crate) fn public(&self) -> Option<&str> {
+        self.public.as_deref()
+    }
+
+    /// Whether a URL without a path is one that this server is reached at.
+    pub(crate) fn is_base(&self, url: &str) -> bool {
+        if let Some(public) = &self.public {
+            return **public == *url;
+        }
+        let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let named = authority.filter(|authority| !authority.contains('/')).and_then(host_and_port);
+        named.is_some_and(|(host, _)| LOOPBACK.contains(&&*host) || (!host.is_empty() && self.is_own(&host)))
+    }
+
+    /// Who is calling, after trusted proxies, and whether over TLS.
+    pub(crate) fn caller(&self, peer: Peer, headers: &HeaderMap) -> (IpAddr, bool) {
+        let direct = peer.address.ip().to_canonical();
+        let trusted = |address: IpAddr| self.proxies.iter().any(|proxy| proxy.contains(address));
+        if !trusted(direct) {
+            return (direct, peer.tls);
+        }
+        // Every line of a header: proxies add one as often as they make the first one longer.
+        let lines = |name: HeaderName| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
+        let list = lines(X_FORWARDED_FOR).collect::<Vec<_>>().join(",");
+        let address = if list.is_empty() { direct } else { caller(&list, trusted) };
+        let secure = match headers.contains_key(X_FORWARDED_PROTO) {
+            true => lines(X_FORWARDED_PROTO).all(|proto| proto.trim().eq_ignore_ascii_case("https")),
+            false => peer.tls,
+        };
+        (address, secure)
+    }
+
     /// Finds out who is calling and under which name. `Err` for a name that is not ours.
     pub(super) fn context<B>(
         &self,
@@ -62,19 +95,12 @@ impl Reach {
     ) -> Result<Context, Box<Context>> {
         let direct = peer.address.ip().to_canonical();
         let trusted = |address: IpAddr| self.proxies.iter().any(|proxy| proxy.contains(address));
-        // Every line of a header: proxies add one as often as they make the first one longer.
         let headers = request.headers();
         let lines = |name: HeaderName| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
-        let mut context = Context { now, address: direct, secure: peer.tls, base: Arc::default(), request_id };
+        let (address, secure) = self.caller(peer, headers);
+        let mut context = Context { now, address, secure, base: Arc::default(), request_id };
         let mut forwarded_host = Named::Not;
         if trusted(direct) {
-            let list = lines(X_FORWARDED_FOR).collect::<Vec<_>>().join(",");
-            if !list.is_empty() {
-                context.address = caller(&list, trusted);
-            }
-            if headers.contains_key(X_FORWARDED_PROTO) {
-                context.secure = lines(X_FORWARDED_PROTO).all(|proto| proto.trim().eq_ignore_ascii_case("https"));
-            }
             forwarded_host = Named::by(lines(X_FORWARDED_HOST));
         }
         let named = match (forwarded_host, Named::by(lines(HOST))) {

@@ -40,6 +40,11 @@ impl Answer {
         Self { response, secured: None }
     }
 
+    /// An answer that was made elsewhere.
+    pub(crate) fn from_response(response: Response) -> Self {
+        Self { response, secured: None }
+    }
+
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
         Self::new(status, Body::empty())

@@ -17,6 +17,9 @@ pub(crate) fn status(kind: Kind) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Method => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Upstream => StatusCode::BAD_GATEWAY,
+        Kind::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -15,6 +15,7 @@
 
 mod support;
 
+mod authz;
 mod body;
 mod changes;
 mod client_authentication;
@@ -22,6 +23,8 @@ mod decisions;
 mod documents;
 mod first_administrator;
 mod first_start;
+mod gateway;
+mod gateway_revocation;
 mod guessing;
 mod introspect;
 mod jwt_bearer;

@@ -7,7 +7,7 @@ use grantor_flows::admin::bootstrap::{DEMO, DEMO_CLIENT, FirstStart};
 use crate::config::Config;
 
 /// Prints the tree, the administrator's link and, at the first start, a `curl` line that returns a token.
-pub(super) fn print(config: &Config, url: &str, first: Option<&FirstStart>, administrator: Option<&str>) {
+pub(super) fn print(config: &Config, url: &str, first: Option<&FirstStart>, administrator: Option<&str>, apis: usize) {
     let mut lines = vec![format!("Grantor {}", env!("CARGO_PKG_VERSION"))];
     // What is printed can be used as it is where there is a realm to show it with.
     let realm = format!("{url}/realms/{}", if first.is_some() { DEMO } else { "{realm}" });
@@ -21,7 +21,12 @@ pub(super) fn print(config: &Config, url: &str, first: Option<&FirstStart>, admi
         lines.push(format!("├─ health         http://{address}/health"));
     }
     if let Some(address) = config.server.gateway_listen.address() {
-        lines.push(format!("├─ gateway        {scheme}://{address} (no route yet: everything is refused)"));
+        let what = match apis {
+            0 => "no API yet: everything is refused; grantor api add".to_owned(),
+            1 => "in front of 1 API; grantor api list".to_owned(),
+            apis => format!("in front of {apis} APIs; grantor api list"),
+        };
+        lines.push(format!("├─ gateway        {scheme}://{address} ({what})"));
     }
     lines.push(format!("├─ data           {} ({})", config.server.data.display(), config.database_url()));
     let file = config.file().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());

@@ -1,5 +1,6 @@
 //! The world of a test: a server on a store of its own, with a clock that the test moves.
 
+pub mod gate;
 pub mod partner;
 #[path = "../../../../store/tests/support/postgres.rs"]
 #[cfg(grantor_postgres)]
@@ -16,9 +17,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use axum::body::Body;
 use grantor::app::{App, Clock, Shared};
 use grantor::config::{self, Overrides};
-use grantor::edge::{Edge, Reach};
+use grantor::edge::Edge;
 use grantor::listen::Peer;
-use grantor::metrics::Metrics;
 use grantor::start;
 use grantor_flows::admin::import::IfExists;
 use grantor_model::Instant;
@@ -107,12 +107,9 @@ impl World {
         let config = config::load(None, environment, &overrides).expect("a configuration");
         let clock = Arc::new(AtomicI64::new(BEGINNING * 1000));
         let shown = clock.clone();
-        let app = Arc::new(App {
-            engine: start::engine(&config).await.expect("an engine"),
-            reach: Reach::new(&config),
-            metrics: Metrics::default(),
-            clock: Clock(Box::new(move || Instant::from_millis(shown.load(Ordering::Relaxed)))),
-        });
+        let engine = start::engine(&config).await.expect("an engine");
+        let clock_of_app = Clock(Box::new(move || Instant::from_millis(shown.load(Ordering::Relaxed))));
+        let app = App::new(engine, &config, clock_of_app).expect("a gateway");
         Self { edge: Edge::new(app.clone()), app, clock, folder }
     }
 
@@ -145,7 +142,7 @@ impl World {
         engine.fetch = fetch;
         let shown = self.clock.clone();
         let clock = Clock(Box::new(move || Instant::from_millis(shown.load(Ordering::Relaxed))));
-        self.app = Arc::new(App { engine, reach: Reach::new(&config), metrics: Metrics::default(), clock });
+        self.app = App::new(engine, &config, clock).expect("a gateway");
         self.edge = Edge::new(self.app.clone());
         self
     }

@@ -1,0 +1,162 @@
+//! The gateway's listener, and what keeps it up to date: APIs from the database and the routes file, keys of the realms
+//! by pointer, revocations from their log.
+
+pub(crate) mod authz;
+mod issuers;
+pub(crate) mod routes;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use grantor_flows::decisions::Decisions;
+use grantor_gateway::{Body, From, Gateway, Settings, Sink};
+use grantor_model::{Decision, Error, Instant};
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::app::{App, Shared};
+use crate::config::Config;
+use crate::listen::{Peer, Service};
+use crate::metrics::Metrics;
+
+/// Entries of the log that are read at once.
+const AT_ONCE: i64 = 10_000;
+
+/// The gateway with what feeds it.
+#[derive(Debug)]
+pub struct Fed {
+    /// What judges and hands on.
+    pub gateway: Gateway,
+    /// Where further APIs are written.
+    routes: routes::File,
+    /// The change of the database that the table was made of; less than any when it was not made yet.
+    change: AtomicI64,
+}
+
+impl Fed {
+    /// A gateway that refuses everything until it is fed.
+    ///
+    /// # Errors
+    /// When no TLS version can be used towards upstreams.
+    pub fn new(config: &Config, decisions: Arc<Decisions>, metrics: Arc<Metrics>, seed: u64) -> Result<Self, String> {
+        let settings = Settings {
+            tokens: usize::try_from(config.gateway.remembered_tokens).unwrap_or_default(),
+            detail: config.gateway.detail.into(),
+            stale_after: i64::try_from(config.gateway.stale_after_seconds).unwrap_or(i64::MAX),
+        };
+        let gateway = Gateway::new(settings, Arc::new(Kept { decisions, metrics }), seed)?;
+        Ok(Self { gateway, routes: routes::File::new(config.gateway.routes.clone()), change: AtomicI64::new(i64::MIN) })
+    }
+}
+
+/// Where refusals and counts of the gateway go.
+struct Kept {
+    decisions: Arc<Decisions>,
+    metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Kept")
+    }
+}
+
+impl Sink for Kept {
+    fn refused(&self, decision: Decision) {
+        self.decisions.keep(decision);
+    }
+
+    fn answered(&self, api: Option<&str>, status: u16, took: Duration) {
+        self.metrics.call(api.unwrap_or("none"), status, took);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(target: "grantor::call", api = api.unwrap_or("none"), status, micros);
+    }
+}
+
+/// Brings the gateway up to date with the database and the routes file. What is wrong leaves the table as it was.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn refresh(app: &Shared, now: Instant) -> Result<(), Error> {
+    let fed = &app.gateway;
+    let store = &app.engine.store;
+    let unavailable = |error: grantor_store::StoreError| Error::unavailable(error.to_string());
+    // What is revoked before this moment is read below.
+    let position = fed.gateway.revoked().position;
+    let mut entries = store.revocations_after(position, AT_ONCE).await.map_err(unavailable)?;
+    while !entries.is_empty() {
+        fed.gateway.revoke(&entries);
+        let last = entries.last().map_or(position, |entry| entry.position);
+        entries = store.revocations_after(last, AT_ONCE).await.map_err(unavailable)?;
+    }
+    let change = store.change_number().await.map_err(unavailable)?;
+    let written = fed.routes.look();
+    if fed.change.load(Ordering::Relaxed) != change || written {
+        match routes::table(app, now).await {
+            Ok(table) => fed.gateway.replace(table),
+            Err(reason) => tracing::error!(reason, "the routes are left as they were"),
+        }
+        fed.change.store(change, Ordering::Relaxed);
+    }
+    fed.gateway.hear(now);
+    Ok(())
+}
+
+/// Reads the log of revocations anew, without the entries whose tokens have expired.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn forget(app: &Shared) -> Result<(), Error> {
+    let store = &app.engine.store;
+    let unavailable = |error: grantor_store::StoreError| Error::unavailable(error.to_string());
+    let position = app.gateway.gateway.revoked().position;
+    let mut all = Vec::new();
+    loop {
+        let last = all.last().map_or(i64::MIN, |entry: &grantor_model::revocation::Revocation| entry.position);
+        let entries = store.revocations_after(last, AT_ONCE).await.map_err(unavailable)?;
+        if entries.is_empty() {
+            break;
+        }
+        all.extend(entries);
+    }
+    app.gateway.gateway.replace_revoked(position, &all);
+    Ok(())
+}
+
+/// The change of the database that the gateway's table was made of.
+pub fn change(app: &App) -> i64 {
+    app.gateway.change.load(Ordering::Relaxed)
+}
+
+/// What a gateway is called where gateways are listed: its machine and its port.
+pub fn name(address: std::net::SocketAddr) -> String {
+    let named = |text: String| Some(text.trim().to_owned()).filter(|name| !name.is_empty());
+    let file = || std::fs::read_to_string("/etc/hostname").ok().and_then(named);
+    let host = std::env::var("HOSTNAME").ok().and_then(named).or_else(file);
+    format!("{}:{}", host.unwrap_or_else(|| address.ip().to_string()), address.port())
+}
+
+/// The service of the gateway's listener.
+#[derive(Clone, Debug)]
+pub struct Front(pub Shared);
+
+impl Front {
+    /// Answers one call.
+    pub async fn handle(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let app = &self.0;
+        let (address, secure): (IpAddr, bool) = app.reach.caller(peer, request.headers());
+        app.gateway.gateway.answer(From { now: (app.clock.0)(), address, secure }, request).await
+    }
+}
+
+impl Service for Front {
+    type Body = Body;
+
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + use<> {
+        let front = self.clone();
+        async move { front.handle(peer, request).await }
+    }
+}

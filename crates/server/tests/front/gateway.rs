@@ -1,0 +1,555 @@
+//! The gateway: which calls go through, which do not, and what is said about it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use grantor_model::api::{ApiDocument, PassToken, RateBy, RateDocument, RuleDocument};
+use grantor_model::jose::{self, Algorithm, SigningKey};
+use serde_json::{Value, json};
+
+use crate::support::gate::{Gate, Got, Upstream};
+use crate::support::partner::Partner;
+use crate::support::{BEGINNING, KAIZTEN, World};
+
+const HOST: &str = "api.test";
+
+fn rule(method: &str, path: &str) -> RuleDocument {
+    RuleDocument { methods: vec![method.to_owned()], path: path.to_owned(), ..RuleDocument::default() }
+}
+
+fn api(upstream: &Upstream) -> ApiDocument {
+    ApiDocument {
+        name: "tasks".to_owned(),
+        realm: Some("kaizten".to_owned()),
+        hosts: vec![HOST.to_owned()],
+        upstreams: vec![upstream.url()],
+        rules: vec![
+            rule("GET", "/v1/tasks"),
+            RuleDocument { roles: vec!["admin".to_owned()], ..rule("GET", "/v1/admin") },
+            RuleDocument { scopes: vec!["tasks:write".to_owned()], ..rule("POST", "/v1/tasks") },
+            RuleDocument { clients: vec!["kaizten-bot".to_owned()], ..rule("GET", "/v1/bot") },
+            RuleDocument {
+                claims: BTreeMap::from([("azp".to_owned(), vec!["other".to_owned()])]),
+                ..rule("GET", "/v1/claim")
+            },
+            RuleDocument { deny: true, ..rule("GET", "/v1/closed") },
+            RuleDocument { public: true, ..rule("GET", "/health") },
+        ],
+        ..ApiDocument::default()
+    }
+}
+
+struct Setup {
+    world: World,
+    upstream: Upstream,
+    gate: Gate,
+}
+
+impl Setup {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl Fn(&mut ApiDocument)) -> Self {
+        let world = World::with(KAIZTEN).await;
+        let upstream = Upstream::start().await;
+        let mut document = api(&upstream);
+        change(&mut document);
+        let gate = Gate::open(&world, &[document.clone()]).await;
+        let realm = world.realm("kaizten").await;
+        for client in ["kaizten-task-api", "kaizten-bot"] {
+            world.app.engine.allow_api(&realm, &document, client, &[], world.now()).await.unwrap();
+        }
+        world.refresh().await;
+        Self { world, upstream, gate }
+    }
+
+    async fn token(&self, user: &str) -> String {
+        let form = [
+            ("grant_type", "password"),
+            ("client_id", "kaizten-task-api"),
+            ("username", user),
+            ("password", "Passw0rd!"),
+        ];
+        self.world.token("kaizten", &form).await.expect(200).text("access_token")
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Got {
+        self.gate.get(HOST, path, token).await
+    }
+
+    /// The check that a decision ended with.
+    async fn failed(&self, got: &Got) -> String {
+        let id = got.header("grantor-decision").expect("a decision");
+        self.world.app.engine.decisions.flush(&self.world.app.engine.store).await.unwrap();
+        let decision = self.world.app.engine.store.decision(id).await.unwrap().expect("a decision that is kept");
+        assert_eq!(decision.endpoint, "gateway");
+        decision.checks.last().unwrap().check.to_string()
+    }
+
+    /// A token with other claims or another header, signed by the realm's own key.
+    async fn forged(&self, token: &str, change: Value, header: Value) -> String {
+        let realm = self.world.realm("kaizten").await;
+        let signer = realm.keys.signer(Algorithm::RS256).expect("a key");
+        let mut claims = claims(token);
+        merge(&mut claims, &change);
+        let mut head = json!({"alg": "RS256", "typ": "JWT", "kid": signer.key.kid()});
+        merge(&mut head, &header);
+        jose::sign_compact(&head.to_string(), claims.to_string().as_bytes(), &signer.key).unwrap()
+    }
+}
+
+/// Members that are null are taken out.
+fn merge(into: &mut Value, change: &Value) {
+    let into = into.as_object_mut().unwrap();
+    for (name, value) in change.as_object().unwrap() {
+        match value {
+            Value::Null => drop(into.remove(name)),
+            value => drop(into.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
+fn claims(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn k02_a_token_opens_the_api_and_the_upstream_learns_who_calls() {
+    let setup = Setup::new().await;
+    let token = setup.token("alice").await;
+    let got = setup.get("/v1/tasks?x=%2F&y", &token).await.expect(200);
+    assert!(got.header("grantor-decision").is_some());
+    let seen = got.json();
+    assert_eq!((&seen["method"], &seen["path"]), (&json!("GET"), &json!("/v1/tasks?x=%2F&y")));
+    let claims = claims(&token);
+    for (name, value) in [
+        ("x-auth-subject", claims["sub"].clone()),
+        ("x-auth-username", json!("alice")),
+        ("x-auth-client", json!("kaizten-task-api")),
+        ("x-auth-issuer", claims["iss"].clone()),
+        ("x-forwarded-host", json!(HOST)),
+        ("x-forwarded-proto", json!("http")),
+        ("x-forwarded-for", json!("127.0.0.1")),
+        ("host", json!(HOST)),
+        ("authorization", json!(format!("Bearer {token}"))),
+    ] {
+        assert_eq!(seen["headers"][name], json!([value]), "{name}");
+    }
+    assert!(seen["headers"]["x-auth-roles"][0].as_str().unwrap().split(',').any(|role| role == "admin"));
+    assert!(seen["headers"]["traceparent"][0].as_str().unwrap().starts_with("00-"));
+    // The second call is let through from memory, and sees the same.
+    let again = setup.get("/v1/tasks?x=%2F&y", &token).await.expect(200).json();
+    assert_eq!(again["headers"]["x-auth-roles"], seen["headers"]["x-auth-roles"]);
+}
+
+#[tokio::test]
+async fn k03_k17_g15_without_a_token_nothing_comes_through() {
+    let setup = Setup::new().await;
+    for path in ["/v1/tasks", "/v1/nothing", "/v1/closed"] {
+        let got = setup.gate.call("GET", HOST, path, &[]).await.expect(401);
+        let challenge = got.header("www-authenticate").unwrap();
+        let metadata = "Bearer resource_metadata=\"http://api.test/.well-known/oauth-protected-resource\"";
+        assert_eq!(challenge, metadata, "RFC 6750 section 3.1: no error code without a token");
+        assert_eq!(got.json()["error"], "unauthorized");
+        assert_eq!(got.json()["decision"].as_str(), got.header("grantor-decision"));
+        assert_eq!(setup.failed(&got).await, "Authorization");
+    }
+    assert_eq!(setup.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn g16_g24_r33_only_one_bearer_token_counts() {
+    let setup = Setup::new().await;
+    let token = setup.token("alice").await;
+    for value in [
+        format!("JWT {token}"),
+        format!("Token {token}"),
+        format!("Bearer {token} x"),
+        format!("Bearer  {token}"),
+        format!("Bearer {token},{token}"),
+        token.clone(),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        "Basic YWxpY2U6UGFzc3cwcmQh".to_owned(),
+        format!("DPoP {token}"),
+    ] {
+        let got = setup.gate.call("GET", HOST, "/v1/tasks", &[("authorization", &value)]).await.expect(401);
+        assert_eq!(setup.failed(&got).await, "Authorization", "{value}");
+    }
+    let bearer = format!("Bearer {token}");
+    let two = [("authorization", bearer.as_str()), ("authorization", bearer.as_str())];
+    setup.gate.call("GET", HOST, "/v1/tasks", &two).await.expect(400);
+    setup.gate.call("GET", HOST, &format!("/v1/tasks?access_token={token}"), &[]).await.expect(401);
+    assert_eq!(setup.upstream.count(), 0);
+    setup.gate.call("GET", HOST, "/v1/tasks", &[("authorization", &format!("bEARER {token}"))]).await.expect(200);
+}
+
+/// What is wrong with a token, and which check says so. Each is signed by the realm's own key.
+#[tokio::test]
+async fn k06_k07_k25_g18_each_fault_is_found_by_its_check() {
+    let setup = Setup::new().await;
+    let good = setup.token("alice").await;
+    let now = BEGINNING;
+    let faults: Vec<(&str, Value, Value)> = vec![
+        ("issuer", json!({"iss": "https://evil.test/realms/kaizten"}), json!({})),
+        ("issuer", json!({"iss": "http://localhost/realms/other"}), json!({})),
+        ("issuer", json!({"iss": null}), json!({})),
+        ("issuer", json!({"iss": ["http://localhost/realms/kaizten"]}), json!({})),
+        ("audience", json!({"aud": "account"}), json!({})),
+        ("audience", json!({"aud": null}), json!({})),
+        ("audience", json!({"aud": ["a", "tasks2"]}), json!({})),
+        ("audience", json!({"aud": {"tasks": 1}}), json!({})),
+        ("audience", json!({"aud": "TASKS"}), json!({})),
+        ("exp", json!({"exp": now - 5}), json!({})),
+        ("exp", json!({"exp": 0}), json!({})),
+        ("exp", json!({"exp": null}), json!({})),
+        ("exp", json!({"exp": format!("{}", now + 100)}), json!({})),
+        ("nbf", json!({"nbf": now + 6}), json!({})),
+        ("nbf", json!({"nbf": "now"}), json!({})),
+        ("iat", json!({"iat": now + 6}), json!({})),
+        ("iat", json!({"iat": {}}), json!({})),
+        ("typ", json!({"typ": "ID"}), json!({})),
+        ("typ", json!({"typ": "Refresh"}), json!({})),
+        ("typ", json!({"typ": "Offline"}), json!({})),
+        ("typ", json!({"typ": "Logout"}), json!({})),
+        ("typ", json!({"typ": "DPoP"}), json!({})),
+        ("typ", json!({"typ": null}), json!({})),
+        ("typ", json!({"typ": ["Bearer"]}), json!({})),
+        ("typ", json!({}), json!({"typ": "logout+jwt"})),
+        ("typ", json!({}), json!({"typ": "dpop+jwt"})),
+        ("cnf", json!({"cnf": {"jkt": "x"}}), json!({})),
+        ("cnf", json!({"cnf": {"x5t#S256": "x"}}), json!({})),
+        ("client", json!({"azp": "nobody"}), json!({})),
+        ("key", json!({}), json!({"kid": "../../etc/passwd"})),
+        ("key", json!({}), json!({"kid": "' OR 1=1 --"})),
+        ("key", json!({}), json!({"kid": ""})),
+        ("alg", json!({}), json!({"alg": "RS512"})),
+        ("alg", json!({}), json!({"alg": "PS256"})),
+        ("alg", json!({}), json!({"alg": "ES256"})),
+        ("alg", json!({}), json!({"alg": "HS256"})),
+        ("form", json!({}), json!({"crit": ["exp"]})),
+        ("form", json!({}), json!({"b64": false})),
+    ];
+    for (check, change, header) in faults {
+        let token = match header.get("alg").and_then(Value::as_str) {
+            None => setup.forged(&good, change.clone(), header.clone()).await,
+            // A header that the signature covers: signed with the same key.
+            Some(alg) => {
+                let realm = setup.world.realm("kaizten").await;
+                let signer = realm.keys.signer(Algorithm::RS256).unwrap();
+                resigned(&good, &json!({"alg": alg, "typ": "JWT", "kid": signer.key.kid()}), &signer.key)
+            }
+        };
+        let got = setup.get("/v1/tasks", &token).await;
+        assert_eq!(setup.failed(&got).await, check, "{change} {header}: {got:?}");
+        assert_eq!((got.status, got.json()["check"].as_str()), (401, Some(check)), "{change} {header}");
+        let challenge = got.header("www-authenticate").unwrap();
+        assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{challenge}");
+    }
+    assert_eq!(setup.upstream.count(), 0);
+    // The same way of making a token, without a fault.
+    let token = setup.forged(&good, json!({"nbf": now + 5, "iat": now + 5}), json!({"jku": "https://evil.test"})).await;
+    setup.get("/v1/tasks", &token).await.expect(200);
+}
+
+/// A token under another header, with a signature over it by this key, whatever the header says.
+fn resigned(token: &str, header: &Value, key: &SigningKey) -> String {
+    let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let input = format!("{}.{}", encoded(header.to_string().as_bytes()), token.split('.').nth(1).unwrap());
+    let signature = key.sign(input.as_bytes()).unwrap();
+    format!("{input}.{}", encoded(&signature))
+}
+
+/// The attacks of jwt_tool and its like.
+#[tokio::test]
+async fn g17_g19_attacks_on_signatures_fail() {
+    let setup = Setup::new().await;
+    let good = setup.token("alice").await;
+    let parts: Vec<&str> = good.split('.').collect();
+    let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let (head, payload, signature) = (parts[0], parts[1], parts[2]);
+    let kid = &serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap()["kid"];
+    let none = |alg: &str| format!("{}.{payload}.", encoded(&json!({"alg": alg, "typ": "JWT", "kid": kid})));
+    let mut admin = claims(&good);
+    merge(&mut admin, &json!({"realm_access": {"roles": ["admin", "root"]}}));
+    let realm = setup.world.realm("kaizten").await;
+    let public =
+        realm.keys.published(setup.world.now()).find(|key| key.alg.as_deref() == Some("RS256")).unwrap().clone();
+    let spki = realm.keys.signer(Algorithm::RS256).unwrap().key.spki_der().unwrap().to_vec();
+    let confused = SigningKey::hmac(public.kid.clone().unwrap(), Algorithm::HS256, &spki).unwrap();
+    let header = json!({"alg": "HS256", "typ": "JWT", "kid": kid});
+    let stranger = &Partner::stranger().key;
+    let stranger_jwk = serde_json::to_value(stranger.public_jwk().unwrap()).unwrap();
+    let with_key = |more: Value| {
+        let mut header = json!({"alg": "RS256", "typ": "JWT"});
+        merge(&mut header, &more);
+        resigned(&good, &header, stranger)
+    };
+    for (name, token) in [
+        ("none", none("none")),
+        ("None", none("None")),
+        ("NONE", none("NONE")),
+        ("nOnE", none("nOnE")),
+        ("null signature", format!("{head}.{payload}.")),
+        ("another signature", format!("{head}.{payload}.{}AAAAA", &signature[..signature.len() - 5])),
+        ("changed claims", format!("{head}.{}.{signature}", encoded(&admin))),
+        ("key confusion", resigned(&good, &header, &confused)),
+        ("a key in the header", with_key(json!({"jwk": stranger_jwk, "kid": kid}))),
+        ("a key set in the header", with_key(json!({"jku": "http://127.0.0.1:1/keys", "kid": kid}))),
+        ("a certificate in the header", with_key(json!({"x5c": ["MIIB"], "kid": kid}))),
+        ("the key's name of a stranger", with_key(json!({"kid": "partner-1"}))),
+        ("no key's name", with_key(json!({}))),
+        ("two parts", format!("{head}.{payload}")),
+        ("four parts", format!("{good}.x")),
+        ("padding", format!("{good}=")),
+        ("a member twice", {
+            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+            let twice = text.replacen('{', "{\"sub\":\"root\",", 1);
+            format!("{head}.{}.{signature}", URL_SAFE_NO_PAD.encode(twice))
+        }),
+    ] {
+        let got = setup.get("/v1/tasks", &token).await;
+        assert_eq!(got.status, 401, "{name}: {got:?}");
+        assert!(matches!(setup.failed(&got).await.as_str(), "form" | "alg" | "key" | "signature"), "{name}");
+    }
+    assert_eq!(setup.upstream.count(), 0);
+    setup.get("/v1/tasks", &good).await.expect(200);
+}
+
+#[tokio::test]
+async fn k22_k27_a_token_ends_when_it_says() {
+    let setup = Setup::new().await;
+    let token = setup.token("alice").await;
+    setup.get("/v1/tasks", &token).await.expect(200);
+    setup.world.later(304);
+    setup.world.refresh().await;
+    setup.get("/v1/tasks", &token).await.expect(200);
+    setup.world.later(1);
+    let got = setup.get("/v1/tasks", &token).await.expect(401);
+    assert!(got.header("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+    assert_eq!(setup.failed(&got).await, "exp");
+}
+
+#[tokio::test]
+async fn k25_a_refresh_token_and_an_id_token_open_nothing() {
+    let setup = Setup::new().await;
+    let form = [
+        ("grant_type", "password"),
+        ("client_id", "kaizten-task-api"),
+        ("username", "alice"),
+        ("password", "Passw0rd!"),
+        ("scope", "openid"),
+    ];
+    let tokens = setup.world.token("kaizten", &form).await.expect(200);
+    for name in ["refresh_token", "id_token"] {
+        setup.get("/v1/tasks", &tokens.text(name)).await.expect(401);
+    }
+    setup.get("/v1/tasks", &tokens.text("access_token")).await.expect(200);
+}
+
+#[tokio::test]
+async fn g21_rules_ask_for_roles_scopes_clients_and_claims() {
+    let setup = Setup::new().await;
+    let (alice, bob) = (setup.token("alice").await, setup.token("bob").await);
+    setup.get("/v1/admin", &alice).await.expect(200);
+    let got = setup.get("/v1/admin", &bob).await.expect(403);
+    assert_eq!((got.json()["error"].as_str(), setup.failed(&got).await.as_str()), (Some("access_denied"), "role"));
+    let bearer = format!("Bearer {alice}");
+    let got = setup.gate.call("POST", HOST, "/v1/tasks", &[("authorization", &bearer)]).await.expect(403);
+    let challenge = got.header("www-authenticate").unwrap();
+    assert!(challenge.starts_with("Bearer error=\"insufficient_scope\", scope=\"tasks:write\","), "{challenge}");
+    for (path, check) in [("/v1/bot", "client"), ("/v1/claim", "claim"), ("/v1/closed", "rule")] {
+        let got = setup.get(path, &alice).await.expect(403);
+        assert_eq!(setup.failed(&got).await, check);
+    }
+    let count = setup.upstream.count();
+    let got = setup.get("/v1/nothing", &alice).await.expect(404);
+    assert_eq!(got.json()["error"], "no_route");
+    let got = setup.gate.call("DELETE", HOST, "/v1/tasks", &[("authorization", &bearer)]).await.expect(405);
+    assert_eq!(got.header("allow"), Some("GET, HEAD, POST"));
+    setup.gate.call("GET", "other.test", "/v1/tasks", &[("authorization", &bearer)]).await.expect(404);
+    assert_eq!(setup.upstream.count(), count);
+    // With the scope, the same call goes through.
+    let realm = setup.world.realm("kaizten").await;
+    let (_, document) = setup.world.app.engine.stored_api("tasks").await.unwrap();
+    let scopes = ["tasks:write".to_owned()];
+    setup.world.app.engine.allow_api(&realm, &document, "kaizten-task-api", &scopes, setup.world.now()).await.unwrap();
+    let token = setup.token("bob").await;
+    let body =
+        setup.gate.send("POST", HOST, "/v1/tasks", &[("authorization", &format!("Bearer {token}"))], Some("{}")).await;
+    assert_eq!(body.expect(200).json()["body"], "{}");
+}
+
+#[tokio::test]
+async fn a_public_path_needs_no_token_and_gets_no_identity() {
+    let setup = Setup::new().await;
+    let forged = [
+        ("x-auth-subject", "root"),
+        ("X_Auth_Roles", "admin"),
+        ("x-userinfo", "e30="),
+        ("authorization", "Basic eDp5"),
+    ];
+    let seen = setup.gate.call("GET", HOST, "/health", &forged).await.expect(200).json();
+    for name in ["x-auth-subject", "x_auth_roles", "x-userinfo"] {
+        assert_eq!(seen["headers"][name], Value::Null, "{name}");
+    }
+    assert_eq!(seen["headers"]["authorization"], json!(["Basic eDp5"]));
+}
+
+#[tokio::test]
+async fn forged_headers_are_taken_off() {
+    let setup = Setup::with(|api| api.pass_token = PassToken::XAccessToken).await;
+    let token = setup.token("alice").await;
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("x-access-token", "forged".to_owned()),
+        ("x-auth-subject", "forged".to_owned()),
+        ("x-auth-anything", "forged".to_owned()),
+        ("x-forwarded-for", "6.6.6.6".to_owned()),
+        ("x-forwarded-user", "forged".to_owned()),
+        ("forwarded", "for=forged".to_owned()),
+        ("x-original-url", "/forged".to_owned()),
+        ("x-http-method-override", "DELETE".to_owned()),
+        ("grantor-decision", "forged".to_owned()),
+        ("connection", "x-secret".to_owned()),
+        ("x-secret", "forged".to_owned()),
+        ("keep-alive", "forged".to_owned()),
+        ("te", "gzip".to_owned()),
+        ("x-kept", "kept".to_owned()),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+    ];
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let seen = setup.gate.call("GET", HOST, "/v1/tasks", &headers).await.expect(200).json();
+    assert!(!seen["headers"].to_string().contains("forged"), "{seen}");
+    assert_eq!(seen["headers"]["x-access-token"], json!([token]));
+    assert_eq!(seen["headers"]["authorization"], Value::Null);
+    assert_eq!(seen["headers"]["x-kept"], json!(["kept"]));
+    assert_eq!(seen["headers"]["te"], Value::Null);
+    assert_eq!(seen["headers"]["traceparent"], json!(["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]));
+}
+
+#[tokio::test]
+async fn what_can_be_read_in_two_ways_is_refused() {
+    let setup = Setup::new().await;
+    let token = setup.token("alice").await;
+    for path in [
+        "/v1/../v1/tasks",
+        "/v1/%2e%2e/x",
+        "//v1/tasks",
+        "/v1//tasks",
+        "/v1%2ftasks",
+        "/v1/tasks;a=b",
+        "/v1/tasks%00",
+        "/v1/%252e",
+    ] {
+        let got = setup.get(path, &token).await.expect(400);
+        assert_eq!(setup.failed(&got).await, "path", "{path}");
+    }
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    for text in [
+        format!("GET http://api.test/v1/tasks HTTP/1.1\r\nhost: api.test\r\n{bearer}\r\n"),
+        format!("GET /v1/tasks HTTP/1.1\r\nhost: api.test\r\nhost: other.test\r\n{bearer}\r\n"),
+        format!(
+            "POST /v1/tasks HTTP/1.1\r\nhost: api.test\r\ncontent-length: 1\r\ncontent-length: 2\r\n{bearer}\r\nxx"
+        ),
+        format!("GET /v1/tasks HTTP/1.1\r\nhost: api.test\r\nx-a: b\r\n c\r\n{bearer}\r\n"),
+        format!("GET /v1/tasks HTTP/1.1\r\nhost: api.test\r\nbad name: x\r\n{bearer}\r\n"),
+        format!("GET /v1/tasks HTTP/1.1\r\nhost: api.test\r\nconnection: authorization\r\n{bearer}\r\n"),
+    ] {
+        assert_eq!(setup.gate.raw(&text).await.status, 400, "{text}");
+    }
+    assert_eq!(setup.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn g22_answers_come_back_unchanged() {
+    let world = World::with(KAIZTEN).await;
+    let upstream = Upstream::saying(|_| {
+        "HTTP/1.1 418 I'm a teapot\r\ncontent-length: 3\r\nset-cookie: a=b\r\nset-cookie: c=d\r\nx-y: z\r\ngrantor-decision: forged\r\nkeep-alive: x\r\n\r\ntea".to_owned()
+    })
+    .await;
+    let gate = Gate::open(&world, &[api(&upstream)]).await;
+    let got = gate.call("GET", HOST, "/health", &[]).await.expect(418);
+    assert_eq!((got.body.as_str(), got.header("x-y"), got.header("keep-alive")), ("tea", Some("z"), None));
+    assert_ne!(got.header("grantor-decision"), Some("forged"));
+}
+
+#[tokio::test]
+async fn r38_x18_an_upstream_that_fails_is_told_apart() {
+    let setup = Setup::with(|api| {
+        api.upstreams = vec!["http://127.0.0.1:1".to_owned()];
+        api.timeout_seconds = 1;
+    })
+    .await;
+    let got = setup.gate.call("GET", HOST, "/health", &[]).await.expect(502);
+    assert!(!got.body.contains("127.0.0.1"), "{}", got.body);
+    assert_eq!(
+        (got.json()["error"].as_str(), setup.failed(&got).await.as_str()),
+        (Some("upstream_failed"), "upstream")
+    );
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let slow = Setup::with(move |api| {
+        api.upstreams = vec![url.clone()];
+        api.timeout_seconds = 1;
+    })
+    .await;
+    slow.gate.call("GET", HOST, "/health", &[]).await.expect(504);
+}
+
+#[tokio::test]
+async fn a_dead_address_is_left_out() {
+    let setup = Setup::with(|api| api.upstreams.insert(0, "http://127.0.0.1:1".to_owned())).await;
+    for _ in 0..6 {
+        setup.gate.call("GET", HOST, "/health", &[]).await.expect(200);
+    }
+    assert_eq!(setup.upstream.count(), 6);
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused() {
+    let setup = Setup::with(|api| {
+        api.body_bytes = 10;
+        api.rules.push(RuleDocument { public: true, ..rule("POST", "/upload") });
+    })
+    .await;
+    setup.gate.send("POST", HOST, "/upload", &[], Some("0123456789")).await.expect(200);
+    setup.gate.send("POST", HOST, "/upload", &[], Some("0123456789x")).await.expect(413);
+    let chunked = "POST /upload HTTP/1.1\r\nhost: api.test\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n6\r\n012345\r\n6\r\n012345\r\n0\r\n\r\n";
+    assert_eq!(setup.gate.raw(chunked).await.status, 413);
+}
+
+#[tokio::test]
+async fn x15_limits_count_each_client_for_itself() {
+    let rate = RateDocument { requests: 3, seconds: 60, by: RateBy::User };
+    let setup = Setup::with(move |api| api.rate = Some(rate.clone())).await;
+    let (alice, bob) = (setup.token("alice").await, setup.token("bob").await);
+    for left in ["2", "1", "0"] {
+        let got = setup.get("/v1/tasks", &alice).await.expect(200);
+        assert_eq!((got.header("ratelimit-limit"), got.header("ratelimit-remaining")), (Some("3"), Some(left)));
+    }
+    let got = setup.get("/v1/tasks", &alice).await.expect(429);
+    assert_eq!((got.header("retry-after"), got.header("ratelimit-remaining")), (Some("20"), Some("0")));
+    assert_eq!(got.json()["message"], "API rate limit exceeded");
+    setup.get("/v1/tasks", &bob).await.expect(200);
+    setup.world.later(20);
+    setup.world.refresh().await;
+    setup.get("/v1/tasks", &alice).await.expect(200);
+}
+
+#[tokio::test]
+async fn rfc9728_the_api_says_where_tokens_are_to_be_had() {
+    let setup = Setup::with(|api| api.path = "/base".to_owned()).await;
+    let got = setup.gate.call("GET", HOST, "/base/v1/tasks", &[]).await.expect(401);
+    let challenge = got.header("www-authenticate").unwrap();
+    assert_eq!(challenge, "Bearer resource_metadata=\"http://api.test/.well-known/oauth-protected-resource/base\"");
+    let metadata =
+        setup.gate.call("GET", HOST, "/.well-known/oauth-protected-resource/base", &[]).await.expect(200).json();
+    assert_eq!(
+        metadata,
+        json!({"resource": "http://api.test/base", "resource_name": "tasks", "authorization_servers": [],
+               "scopes_supported": ["tasks:write"], "bearer_methods_supported": ["header"]})
+    );
+}
