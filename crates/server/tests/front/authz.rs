@@ -27,7 +27,7 @@ async fn world() -> (World, String) {
         ],
         ..ApiDocument::default()
     };
-    let _gate = Gate::open(&world, &[document.clone()]).await;
+    let _gate = Gate::open(&world, std::slice::from_ref(&document)).await;
     let realm = world.realm("kaizten").await;
     world.app.engine.allow_api(&realm, &document, "kaizten-task-api", &[], world.now()).await.unwrap();
     let form =

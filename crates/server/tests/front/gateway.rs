@@ -56,7 +56,7 @@ impl Setup {
         let upstream = Upstream::start().await;
         let mut document = api(&upstream);
         change(&mut document);
-        let gate = Gate::open(&world, &[document.clone()]).await;
+        let gate = Gate::open(&world, std::slice::from_ref(&document)).await;
         let realm = world.realm("kaizten").await;
         for client in ["kaizten-task-api", "kaizten-bot"] {
             world.app.engine.allow_api(&realm, &document, client, &[], world.now()).await.unwrap();

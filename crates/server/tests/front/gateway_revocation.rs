@@ -31,7 +31,7 @@ impl Setup {
             rules: vec![RuleDocument { path: "/**".to_owned(), ..RuleDocument::default() }],
             ..ApiDocument::default()
         };
-        let gate = Gate::open(&world, &[document.clone()]).await;
+        let gate = Gate::open(&world, std::slice::from_ref(&document)).await;
         let realm = world.realm("kaizten").await;
         for client in ["kaizten-task-api", "kaizten-bot"] {
             world.app.engine.allow_api(&realm, &document, client, &[], world.now()).await.unwrap();

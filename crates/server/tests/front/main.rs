@@ -25,6 +25,7 @@ mod first_administrator;
 mod first_start;
 mod gateway;
 mod gateway_revocation;
+mod gateway_streams;
 mod guessing;
 mod introspect;
 mod jwt_bearer;
