@@ -4,7 +4,7 @@
 #     . tests/support/server.sh
 #     new_server BINARY FOLDER [DATABASE-URL]   # makes FOLDER anew; nothing runs yet
 #     grantor realm import …                    # runs the command against that server's data
-#     start_server                              # sets $base, $ops; prints the log and returns 1 when it does not get ready
+#     start_server                              # sets $base, $ops, $gate; prints the log and returns 1 when it does not get ready
 #     stop_server                               # asks it to stop; its exit code (0 is right), 1 when it does not end within 10 s
 #
 # The administrator is admin:admin. Whatever happens, the server ends with the script, by the trap that new_server sets.
@@ -12,6 +12,7 @@
 server_pid=
 base=
 ops=
+gate=
 
 new_server() {
   [ -x "$1" ] || { echo "$1 is not there; build it: cargo build --release" >&2; return 1; }
@@ -43,14 +44,16 @@ grantor() { (become "$server_binary" "$@" --data "$server_folder/data"); }
 start_server() {
   local ports _
   for _ in 1 2 3; do
-    ports=$(free_ports 2) || return 1
+    ports=$(free_ports 3) || return 1
     # shellcheck disable=SC2086
     set -- $ports
     # shellcheck disable=SC2034 # for the script that sources this file
     base=http://127.0.0.1:$1
     ops=http://127.0.0.1:$2
+    # shellcheck disable=SC2034 # for the script that sources this file
+    gate=http://127.0.0.1:$3
     become "$server_binary" serve --data "$server_folder/data" \
-      --listen "127.0.0.1:$1" --ops-listen "127.0.0.1:$2" --gateway-listen off >"$server_log" 2>&1 </dev/null &
+      --listen "127.0.0.1:$1" --ops-listen "127.0.0.1:$2" --gateway-listen "127.0.0.1:$3" >"$server_log" 2>&1 </dev/null &
     server_pid=$!
     await_server && return 0
     kill_server

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# A real nginx asks Grantor about each request (auth_request) and does as it says; the same calls at Grantor's own gateway
+# end the same.
+#
+#     tests/gateways/run.sh [BINARY]      # BINARY is target/release/grantor when not given
+#
+# Exit codes: 0 all as it should be, 1 not, 2 wrong usage, 3 a tool is missing.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+[ $# -le 1 ] || { echo "usage: tests/gateways/run.sh [BINARY]" >&2; exit 2; }
+target=${CARGO_TARGET_DIR:-target}
+nginx=$(command -v nginx || ls /usr/sbin/nginx 2>/dev/null || true)
+for tool in curl jq python3; do
+  command -v "$tool" >/dev/null || { echo "$tool is missing"; exit 3; }
+done
+[ -n "$nginx" ] || { echo "nginx is missing (Debian: nginx-light)"; exit 3; }
+
+# shellcheck source=tests/support/server.sh
+. tests/support/server.sh
+new_server "${1:-$target/release/grantor}" "$target/gateways"
+folder=$server_folder
+
+others=()
+finish() {
+  [ ${#others[@]} -eq 0 ] || kill "${others[@]}" 2>/dev/null || true
+  kill_server
+}
+trap finish EXIT
+
+read -r upstream_port nginx_port < <(free_ports 2)
+python3 tests/gateways/upstream.py "$upstream_port" &
+others+=($!)
+
+grantor realm add shop
+grantor client add app --realm shop --service-account --json >"$folder/app.json"
+grantor client add other --realm shop --service-account --json >"$folder/other.json"
+grantor api add orders --realm shop --host api.test --upstream "http://127.0.0.1:$upstream_port" \
+  --rule 'GET /orders' --rule 'POST /orders scope=orders:write' --rule 'GET /health public'
+grantor api allow orders --client app
+start_server
+
+sed -e "s/@nginx@/$nginx_port/" -e "s/@upstream@/$upstream_port/" -e "s|@grantor@|${base#http://}|" -e "s|@folder@|$folder|" \
+  tests/gateways/nginx.conf >"$folder/nginx.conf"
+"$nginx" -c "$folder/nginx.conf" -p "$folder" -g 'daemon off;' &
+others+=($!)
+for _ in $(seq 100); do
+  curl -s -o /dev/null "http://127.0.0.1:$nginx_port/health" && break
+  sleep 0.1
+done
+
+token() {
+  curl -sf "$base/realms/shop/protocol/openid-connect/token" -d grant_type=client_credentials \
+    -d "client_id=$1" --data-urlencode "client_secret=$(jq -r .secret "$folder/$1.json")" | jq -r .access_token
+}
+app=$(token app)
+other=$(token other)
+
+failed=0
+# expect STATUS NAME CURL-ARGUMENTS…: at nginx and at Grantor's own gateway.
+expect() {
+  local wanted=$1 name=$2 at status
+  shift 2
+  for at in "nginx http://127.0.0.1:$nginx_port" "grantor $gate"; do
+    status=$(curl -s -o "$folder/body" -D "$folder/head" -w '%{http_code}' -H 'Host: api.test' "${@//@/${at#* }}")
+    if [ "$status" = "$wanted" ]; then
+      echo "ok      $name (${at% *}: $status)"
+    else
+      echo "FAILED  $name: ${at% *} answers $status, not $wanted: $(cat "$folder/body")"
+      failed=1
+    fi
+  done
+}
+
+expect 200 'a public path' @/health
+expect 401 'no token' @/orders
+grep -qi '^www-authenticate: bearer' "$folder/head" || { echo "FAILED  no challenge"; failed=1; }
+expect 401 'a token that is none' -H 'Authorization: Bearer x.y.z' @/orders
+expect 401 'a token for another audience' -H "Authorization: Bearer $other" @/orders
+expect 403 'a scope that is missing' -H "Authorization: Bearer $app" -X POST @/orders
+expect 200 'a token that is good' -H "Authorization: Bearer $app" -H 'X-Auth-Client: forged' @/orders
+# What the upstream was told, by whichever of the two came last and by nginx before.
+for url in "http://127.0.0.1:$nginx_port" "$gate"; do
+  told=$(curl -s -H 'Host: api.test' -H "Authorization: Bearer $app" -H 'X-Auth-Client: forged' "$url/orders" | jq -r '."x-auth-client"')
+  [ "$told" = app ] || { echo "FAILED  the upstream was told x-auth-client: $told"; failed=1; }
+done
+
+# A revoked token is refused at both within a second.
+curl -sf "$base/realms/shop/protocol/openid-connect/revoke" -d client_id=app \
+  --data-urlencode "client_secret=$(jq -r .secret "$folder/app.json")" -d "token=$app"
+sleep 1
+expect 401 'a token that was revoked' -H "Authorization: Bearer $app" @/orders
+grantor revocations --json | jq -e '.entries == 1 and (.gateways | length == 1) and .gateways[0].behind == 0' >/dev/null ||
+  { echo "FAILED  grantor revocations: $(grantor revocations --json)"; failed=1; }
+
+stop_server || failed=1
+exit "$failed"
