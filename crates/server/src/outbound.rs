@@ -158,9 +158,17 @@ impl Outbound {
     /// # Errors
     /// Why there is no answer, in one line.
     pub async fn post_form(&self, url: &str, mut headers: HeaderMap, form: String) -> Result<Answer, String> {
-        let target = self.target(url)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        self.send(&target, Method::POST, headers, Bytes::from(form)).await
+        self.post(url, headers, Bytes::from(form)).await
+    }
+
+    /// The answer to a POST, whatever its status, unless it is a redirect.
+    ///
+    /// # Errors
+    /// Why there is no answer, in one line.
+    pub async fn post(&self, url: &str, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
+        let target = self.target(url)?;
+        self.send(&target, Method::POST, headers, body).await
     }
 
     /// Reads a URL and judges what can be judged before anything is sent.

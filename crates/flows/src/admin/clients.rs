@@ -357,7 +357,11 @@ impl Engine {
                     document.attributes.insert(attribute::OLD_UNTIL.to_owned(), Some(until.to_string()));
                     document.attributes.extend(made.map(|made| (attribute::OLD_CREATED.to_owned(), made)));
                 }
-                _ => statements.push(forget(&id)),
+                _ => {
+                    statements.push(forget(&id));
+                    // What the cancelled secret brought ends with it.
+                    document.not_before = document.not_before.max(now.seconds().saturating_add(1));
+                }
             }
             secrets.id = Some(new_id.clone());
             statements.extend(self.rewritten(row, &document, &secrets)?);

@@ -131,7 +131,10 @@ pub(crate) async fn run(command: ClientCommand, output: &Output) -> Result<(), C
             let secret = local.engine.rotate_client_secret(&realm, &named.client_id, until, local.now).await?;
             local.settle().await;
             match until {
-                None => output.fields(&[("client", &named.client_id), ("secret", &secret)]),
+                None => {
+                    super::external_system::past_the_second(&local).await;
+                    output.fields(&[("client", &named.client_id), ("secret", &secret)])
+                }
                 Some(until) => output.fields(&[
                     ("client", &named.client_id),
                     ("secret", &secret),

@@ -5,6 +5,7 @@ mod api;
 mod client;
 mod config;
 mod explain;
+mod external_system;
 mod idp;
 mod jwt;
 mod key;
@@ -62,6 +63,9 @@ enum Command {
     /// Trust issuers of assertions, and try what they sent
     #[command(subcommand)]
     Idp(idp::IdpCommand),
+    /// Let external systems of a registry in, and keep them out
+    #[command(subcommand)]
+    ExternalSystem(external_system::ExternalSystemCommand),
     /// Add, list and change users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -118,6 +122,7 @@ async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
         Command::Api(command) => api::run(command, output).await,
         Command::Revocations(args) => revocations::run(args, output).await,
         Command::Idp(command) => idp::run(command, output).await,
+        Command::ExternalSystem(command) => external_system::run(command, output).await,
         Command::User(command) => user::run(command, output).await,
         Command::Key(command) => key::run(command, output).await,
         Command::Admin(command) => admin::run(command, output).await,
