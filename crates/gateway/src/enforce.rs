@@ -7,7 +7,7 @@ use grantor_model::api::{RateBy, WhenStale};
 use grantor_model::jose::{self, JoseError};
 use grantor_model::{Code, Error, Instant, Kind, Refused, Trail};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 use crate::Gateway;
@@ -180,6 +180,7 @@ impl Gateway {
             case.trail.pass("signature");
             return Ok(known);
         }
+        let token = text_of(token, case)?;
         let known = Arc::new(match token.contains('.') {
             true => self.verified(table, api, token, ask.now, case).await?,
             false => introspected(table, api, token, ask.now, case).await?,
@@ -388,32 +389,41 @@ async fn introspected(
 }
 
 /// The bearer token of a call (RFC 6750 section 2.1).
-fn bearer<'a>(headers: &'a HeaderMap, case: &mut Case<'_>) -> Result<&'a str, Box<Denied>> {
-    const CHECK: &str = "Authorization";
-    const WANTED: &str = "Bearer and a token";
+fn bearer<'a>(headers: &'a HeaderMap, case: &mut Case<'_>) -> Result<&'a [u8], Box<Denied>> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let Some(line) = lines.next() else {
         let error = Error::new(Kind::Unauthenticated, Code::NoToken, "A token is needed");
-        return Err(case.deny(CHECK, WANTED, "absent", error, With::Challenge));
+        return Err(case.deny(AUTHORIZED, WANTED, "absent", error, With::Challenge));
     };
     if lines.next().is_some() {
         let error = Error::request("Two Authorization headers");
-        return Err(case.deny(CHECK, "one", "several", error, With::Nothing));
+        return Err(case.deny(AUTHORIZED, "one", "several", error, With::Nothing));
     }
-    let read = |line: &'a HeaderValue| {
-        let (scheme, token) = line.to_str().ok()?.split_once(' ')?;
-        let fine =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
-        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(fine)).then_some(token)
-    };
-    match read(line) {
-        Some(token) => Ok(token),
-        None => Err(case.bad_token(
-            CHECK,
-            WANTED,
-            "something else",
-            "The header Authorization must hold Bearer and one token",
-        )),
+    // What stands behind the scheme is looked at once it is not one of the tokens that are remembered.
+    let token =
+        line.as_bytes().split_at_checked(SCHEME.len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
+    match token {
+        Some((_, token)) if !token.is_empty() => Ok(token),
+        _ => Err(no_bearer(case)),
+    }
+}
+
+const SCHEME: &[u8] = b"Bearer ";
+const AUTHORIZED: &str = "Authorization";
+const WANTED: &str = "Bearer and a token";
+
+fn no_bearer(case: &mut Case<'_>) -> Box<Denied> {
+    let text = "The header Authorization must hold Bearer and one token";
+    case.bad_token(AUTHORIZED, WANTED, "something else", text)
+}
+
+/// The token as text, if it is one (RFC 6750 section 2.1, `b64token`).
+fn text_of<'a>(token: &'a [u8], case: &mut Case<'_>) -> Result<&'a str, Box<Denied>> {
+    let fine =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    match std::str::from_utf8(token) {
+        Ok(text) if token.iter().all(fine) => Ok(text),
+        _ => Err(no_bearer(case)),
     }
 }
 
