@@ -34,6 +34,7 @@ become() {
   unset ${!GRANTOR_@} ${!KC_@} ${!KEYCLOAK_@}
   export GRANTOR_BOOTSTRAP_ADMIN_USERNAME=admin GRANTOR_BOOTSTRAP_ADMIN_PASSWORD=admin
   [ -z "$server_database" ] || export GRANTOR_DATABASE_URL=$server_database
+  [ -z "${server_routes:-}" ] || export GRANTOR_GATEWAY_ROUTES=$server_routes
   cd "$server_folder/run" || exit
   exec "$@"
 }

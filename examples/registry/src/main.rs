@@ -36,7 +36,7 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let variable = |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
     let database = connect(&variable("DATABASE", "sqlite:registry.db")).await?;
     let tables = include_str!("../schema.sql").split(";\n").map(str::trim).filter(|text| !text.is_empty());

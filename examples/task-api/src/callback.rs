@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
+use grantor::config::Destination;
 use grantor::outbound::Outbound;
+use grantor_flows::fetch::Fetch as _;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::Value;
 
 /// How often a result is sent at most.
@@ -22,24 +24,42 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-task-signature");
 pub(crate) struct Callbacks {
     /// Reaches public addresses over TLS, and what is allowed besides; it follows no redirect.
     client: Outbound,
+    /// What is allowed besides, where that is one port only.
+    ports: Vec<(Destination, u16)>,
     secret: Vec<u8>,
 }
 
 impl Callbacks {
-    /// `allow` lists addresses, networks and names, with commas.
+    /// `allow` lists addresses, networks and names, with commas; behind a colon the only port of it.
     pub(crate) fn new(allow: &str, secret: Vec<u8>) -> Result<Self, Box<dyn Error>> {
-        let allow = allow.split(',').map(str::trim).filter(|one| !one.is_empty());
-        let allow = allow
-            .map(str::parse)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("ALLOW_CALLBACKS: {error}"))?;
-        Ok(Self { client: Outbound::new(allow, Duration::from_secs(3))?, secret })
+        let (mut all, mut ports) = (Vec::new(), Vec::new());
+        for entry in allow.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let wrong = |error| format!("ALLOW_CALLBACKS: {error}");
+            let with_port = entry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+            let (host, port) = with_port.map_or((entry, None), |(host, port)| (host, Some(port)));
+            let destination: Destination = host.parse().map_err(wrong)?;
+            ports.extend(port.map(|port| (destination.clone(), port)));
+            all.push(destination);
+        }
+        Ok(Self { client: Outbound::new(all, Duration::from_secs(3))?, ports, secret })
     }
 
     /// Whether results may be posted to a URL.
     pub(crate) async fn admits(&self, url: &str) -> Result<(), String> {
-        use grantor_flows::fetch::Fetch as _;
-        self.client.admits(url).await
+        self.client.admits(url).await?;
+        let uri: Uri = url.parse().map_err(|_| "the URL cannot be read".to_owned())?;
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        // A name may lead to an address that is allowed for one port only.
+        let addresses = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+        for address in addresses.map_err(|_| "the name does not resolve".to_owned())? {
+            let address = address.ip().to_canonical();
+            let mut meant = self.ports.iter().filter(|(allowed, _)| allowed.covers(host, address)).peekable();
+            if meant.peek().is_some() && !meant.any(|(_, allowed)| *allowed == port) {
+                return Err(format!("port {port} of {address} is not allowed"));
+            }
+        }
+        Ok(())
     }
 
     /// Posts a result. A 2xx answer ends it; so does the last try.
@@ -56,7 +76,11 @@ impl Callbacks {
         }
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
-            match self.client.post(url, headers.clone(), Bytes::from(body.clone())).await {
+            let answer = match self.admits(url).await {
+                Ok(()) => self.client.post(url, headers.clone(), Bytes::from(body.clone())).await,
+                Err(reason) => Err(reason),
+            };
+            match answer {
                 Ok(answer) if (200..300).contains(&answer.status) => return,
                 Ok(answer) => tracing::warn!(attempt, status = answer.status, "the result was not taken"),
                 Err(reason) => tracing::warn!(attempt, reason, "the result could not be posted"),

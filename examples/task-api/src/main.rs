@@ -31,7 +31,7 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let variable = |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
     let callbacks = Callbacks::new(&variable("ALLOW_CALLBACKS", ""), variable("CALLBACK_SECRET", "").into_bytes())?;
     let app = Arc::new(App { tasks: Tasks::default(), callbacks });
