@@ -111,7 +111,7 @@ async fn engine(folder: &Folder) -> Engine {
         signatures: Signatures::default(),
         decisions: std::sync::Arc::new(Decisions::default()),
         secret_uses: SecretUses::default(),
-        key_sets: KeySets::default(),
+        key_sets: std::sync::Arc::new(KeySets::default()),
         keys_ahead: Ahead::default(),
         fetch: Arc::new(Nowhere),
         assertions: grantor_flows::assertions::Settings::default(),

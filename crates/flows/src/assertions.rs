@@ -171,7 +171,7 @@ async fn signed(
                 return assertion.signature(rules, &Keys::Set(&[]), now, judgement);
             }
             let kid = assertion.header().kid.as_deref();
-            match engine.key_sets.get(&engine.store, &engine.fetch, url, kid, now).await {
+            match engine.key_sets.get(Some(&engine.store), &engine.fetch, url, kid, now).await {
                 Ok(set) => assertion.signature(rules, &Keys::Set(&set.keys), now, judgement),
                 Err(reason) => {
                     let fault = Fault::Unreachable { url: url.clone(), reason: reason.clone() };

@@ -38,7 +38,7 @@ pub struct Engine {
     /// How often secrets of clients are used.
     pub secret_uses: SecretUses,
     /// Key sets of others.
-    pub key_sets: KeySets,
+    pub key_sets: Arc<KeySets>,
     /// The way to others.
     pub fetch: Arc<dyn Fetch>,
     /// What is configured for assertions.

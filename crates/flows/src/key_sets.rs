@@ -107,7 +107,7 @@ impl KeySets {
     /// Why there is none.
     pub async fn get(
         &self,
-        store: &Store,
+        store: Option<&Store>,
         fetch: &Arc<dyn Fetch>,
         url: &str,
         kid: Option<&str>,
@@ -122,8 +122,8 @@ impl KeySets {
         // A key that is known needs nobody to wait for a server.
         if let Some(set) = known.filter(|set| set.is_younger(PATIENT, now)) {
             if let Ok(turn) = slot.turn.clone().try_lock_owned() {
-                let (slot, store, fetch, url) = (slot.clone(), store.clone(), fetch.clone(), url.to_owned());
-                tokio::spawn(async move { slot.renewed(turn, &store, &fetch, &url, now).await });
+                let (slot, store, fetch, url) = (slot.clone(), store.cloned(), fetch.clone(), url.to_owned());
+                tokio::spawn(async move { slot.renewed(turn, store.as_ref(), &fetch, &url, now).await });
             }
             return Ok(set);
         }
@@ -150,7 +150,8 @@ impl KeySets {
 
 impl Slot {
     /// Asks the store, once, for what an earlier process fetched.
-    async fn look_up(&self, store: &Store, url: &str) {
+    async fn look_up(&self, store: Option<&Store>, url: &str) {
+        let Some(store) = store else { return };
         if std::mem::replace(&mut self.known().looked_up, true) {
             return;
         }
@@ -169,7 +170,7 @@ impl Slot {
     async fn renewed(
         &self,
         _turn: OwnedMutexGuard<()>,
-        store: &Store,
+        store: Option<&Store>,
         fetch: &Arc<dyn Fetch>,
         url: &str,
         now: Instant,
@@ -185,7 +186,9 @@ impl Slot {
             Ok((set, body)) => {
                 let set = Arc::new(set);
                 self.known().set = Some(set.clone());
-                if let Err(error) = store.keep_key_set(url, &body, now).await {
+                if let Some(store) = store
+                    && let Err(error) = store.keep_key_set(url, &body, now).await
+                {
                     tracing::warn!(%error, "a key set cannot be kept for the next start");
                 }
                 Ok(set)
@@ -261,7 +264,7 @@ mod tests {
         async fn at(&self, second: i64, kid: &str) -> (bool, usize) {
             let fetch: Arc<dyn Fetch> = self.server.clone();
             let now = Instant::from_seconds(second);
-            let got = self.sets.get(&self.store, &fetch, "https://p.example/jwks", Some(kid), now).await;
+            let got = self.sets.get(Some(&self.store), &fetch, "https://p.example/jwks", Some(kid), now).await;
             // What runs behind the answer ends before the next question.
             while self.sets.slot("https://p.example/jwks").turn.try_lock().is_err() {
                 tokio::task::yield_now().await;

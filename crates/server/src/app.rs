@@ -16,13 +16,13 @@ pub struct App {
     /// What happens.
     pub engine: Engine,
     /// Under which names and through which proxies the server is reached.
-    pub reach: Reach,
+    pub reach: Arc<Reach>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The gateway in front of APIs.
     pub gateway: Fed,
     /// What time it is: the system's clock, or a test's.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
 }
 
 impl App {
@@ -34,7 +34,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let seed = engine.entropy.bytes().map(u64::from_ne_bytes).unwrap_or_default();
         let gateway = Fed::new(config, engine.decisions.clone(), metrics.clone(), seed)?;
-        Ok(Arc::new(Self { engine, reach: Reach::new(config), metrics, gateway, clock }))
+        let (reach, clock) = (Arc::new(Reach::new(config)), Arc::new(clock));
+        Ok(Arc::new(Self { engine, reach, metrics, gateway, clock }))
     }
 }
 

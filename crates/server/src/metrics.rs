@@ -128,6 +128,15 @@ impl Metrics {
         self.tokens.get_or_create(&ByGrant { grant, outcome }).inc();
     }
 
+    /// What a gateway without a database counts, as text.
+    pub fn calls_text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
     /// All of it as text.
     pub fn text(&self, engine: &Engine) -> String {
         let statistics = engine.store.database().statistics();
@@ -143,10 +152,6 @@ impl Metrics {
         set(&self.database_up, u64::from(!engine.realms.is_lost()));
         set(&self.commits, statistics.commits);
         set(&self.batches, statistics.batches);
-        let mut text = String::new();
-        match encode(&mut text, &self.registry) {
-            Ok(()) => text,
-            Err(error) => format!("# {error}\n"),
-        }
+        self.calls_text()
     }
 }

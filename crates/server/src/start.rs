@@ -9,7 +9,6 @@ use grantor_flows::admin::AdminError;
 use grantor_flows::client_secrets::SecretUses;
 use grantor_flows::decisions::Decisions;
 use grantor_flows::entropy::Entropy;
-use grantor_flows::key_sets::KeySets;
 use grantor_flows::keys::Ahead;
 use grantor_flows::passwords::Passwords;
 use grantor_flows::realms::Realms;
@@ -55,7 +54,7 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
         signatures: Signatures::default(),
         decisions: std::sync::Arc::new(Decisions::default()),
         secret_uses: SecretUses::default(),
-        key_sets: KeySets::default(),
+        key_sets: std::sync::Arc::default(),
         keys_ahead: Ahead::default(),
         fetch: std::sync::Arc::new(outbound),
         assertions: grantor_flows::assertions::Settings {

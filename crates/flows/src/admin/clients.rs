@@ -131,6 +131,8 @@ pub struct NewClient {
     pub web_origins: Vec<String>,
     /// Plain login, and how its tokens are handed over.
     pub login: Option<Delivery>,
+    /// Attributes besides.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Seconds that the token of a plain login lives: no refresh token comes with it.
@@ -228,6 +230,7 @@ impl Engine {
             default_client_scopes: Some(scopes),
             ..ClientDocument::default()
         };
+        document.attributes.extend(new.attributes.into_iter().map(|(name, value)| (name, Some(value))));
         if let Some(delivery) = new.login {
             set_up_for_login(&mut document, delivery);
         }

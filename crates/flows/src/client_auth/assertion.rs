@@ -126,7 +126,7 @@ async fn public_key(
     let document = &client.document;
     let text = |name: &str| document.attribute(name).filter(|text| !text.is_empty());
     if document.switched_on("use.jwks.url") {
-        let got = engine.key_sets.get(&engine.store, &engine.fetch, text("jwks.url")?, kid, call.now).await;
+        let got = engine.key_sets.get(Some(&engine.store), &engine.fetch, text("jwks.url")?, kid, call.now).await;
         let complain = |reason: &String| {
             tracing::warn!(client = client.client_id(), reason, "the client's key set cannot be had");
         };

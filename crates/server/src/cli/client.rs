@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::local::Where;
 use super::output::{CliError, Output};
+use crate::gateway::feed::FEED;
 
 #[derive(Debug, Args)]
 pub(crate) struct Named {
@@ -36,6 +37,9 @@ pub(crate) struct AddArgs {
     /// Plain login: a user's name and password for a token, at POST /realms/NAME/login
     #[arg(long, value_name = "DELIVERY", num_args = 0..=1, require_equals = true, default_missing_value = "body")]
     login: Option<Delivered>,
+    /// For a gateway without a database: the client may read the feed (realm master only)
+    #[arg(long, conflicts_with_all = ["public", "login"])]
+    gateway: bool,
     /// Where browsers may be sent back to; may be given several times
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
@@ -220,6 +224,9 @@ async fn add(args: AddArgs, output: &Output) -> Result<(), CliError> {
     let local = args.named.place.open().await?;
     let realm = local.realm(&args.named.realm).await?;
     let client_id = args.named.client_id;
+    if args.gateway && realm.name != "master" {
+        return Err(CliError::new("the feed is read by clients of realm master").with_hint("--realm master --gateway"));
+    }
     let new = NewClient {
         client_id: client_id.clone(),
         public: args.public,
@@ -228,6 +235,7 @@ async fn add(args: AddArgs, output: &Output) -> Result<(), CliError> {
         redirect_uris: args.redirect_uri,
         web_origins: args.web_origin,
         login: args.login.map(Into::into),
+        attributes: args.gateway.then(|| (FEED.to_owned(), "true".to_owned())).into_iter().collect(),
     };
     let secret = local.engine.add_client(&realm, new, local.now).await?;
     local.settle().await;

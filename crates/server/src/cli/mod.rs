@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod explain;
 mod external_system;
+mod gateway;
 mod idp;
 mod jwt;
 mod key;
@@ -47,6 +48,8 @@ struct Cli {
 enum Command {
     /// Start the server (the default)
     Serve(serve::ServeArgs),
+    /// Start a gateway without a database, in front of this or any issuer
+    Gateway(Box<gateway::GatewayArgs>),
     /// Get a token from any OpenID issuer
     Token(token::TokenArgs),
     /// Take a token apart, or check it
@@ -112,6 +115,7 @@ pub fn run() -> ExitCode {
 async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Gateway(args) => gateway::run(*args, output).await,
         Command::Token(args) => token::run(args, output).await,
         Command::Jwt(args) => {
             let keys = local::key_set(&args).await?;

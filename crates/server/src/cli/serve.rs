@@ -159,7 +159,7 @@ impl Listeners {
                 "gateway",
                 listener,
                 self.tls,
-                gateway::Front(app.clone()),
+                gateway::Front::of(app),
                 room.strangers,
                 stopping.clone(),
             ));
@@ -269,7 +269,7 @@ async fn sweep_store(app: &Shared, now: Instant, keep_hours: u64) {
 }
 
 #[cfg(unix)]
-async fn stop_signal() {
+pub(super) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut terminate), Ok(mut interrupt)) => {
@@ -283,14 +283,14 @@ async fn stop_signal() {
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() {
+pub(super) async fn stop_signal() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
     }
 }
 
 /// Begins to log; what is left is written when the guard goes.
-fn logging(config: &Config) -> Result<Writing, CliError> {
+pub(super) fn logging(config: &Config) -> Result<Writing, CliError> {
     use tracing_subscriber::EnvFilter;
     let level = config.log.level.as_str();
     let filter = EnvFilter::try_from_env("GRANTOR_LOG").unwrap_or_else(|_| EnvFilter::new(level));

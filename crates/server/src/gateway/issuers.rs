@@ -4,11 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use grantor_flows::Realm;
-use grantor_flows::key_sets::KeySet;
+use grantor_flows::fetch::Fetch;
+use grantor_flows::key_sets::{KeySet, KeySets};
 use grantor_gateway::issuer::{Boxed, Holder, Issuer, Signature};
 use grantor_model::Instant;
 use grantor_model::api::IssuerDocument;
-use grantor_model::jose::{Algorithm, Parsed};
+use grantor_model::jose::{Algorithm, Parsed, VerifyingKey};
+use grantor_store::Store;
 use serde_json::{Map, Value};
 
 use crate::app::Shared;
@@ -113,12 +115,50 @@ impl Issuer for Own {
     }
 }
 
+/// Whether one of these keys signed a token.
+pub(super) fn signature(token: &Parsed<'_>, keys: &[VerifyingKey]) -> Signature {
+    let header = token.header();
+    let Some(algorithm) = Algorithm::parse(&header.alg) else { return Signature::Algorithm };
+    let kid = header.kid.as_deref();
+    let mut named = keys.iter().filter(|key| kid.is_none() || key.kid() == kid).peekable();
+    if named.peek().is_none() {
+        return Signature::NoKey;
+    }
+    let mut fitting = named.filter(|key| key.fits(algorithm)).peekable();
+    if fitting.peek().is_none() {
+        return Signature::Algorithm;
+    }
+    if fitting.any(|key| token.verify(key).is_ok()) { Signature::Good } else { Signature::Bad }
+}
+
+/// The way to the key sets of others.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    fetch: Arc<dyn Fetch>,
+    key_sets: Arc<KeySets>,
+    /// Where they are remembered over a restart.
+    store: Option<Store>,
+}
+
+impl Remote {
+    /// That of a server.
+    pub(crate) fn of(app: &Shared) -> Self {
+        let engine = &app.engine;
+        Self { fetch: engine.fetch.clone(), key_sets: engine.key_sets.clone(), store: Some(engine.store.clone()) }
+    }
+
+    /// That of a gateway without a database.
+    pub(crate) fn without_store(fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch, key_sets: Arc::default(), store: None }
+    }
+}
+
 /// Algorithms of others where nothing is said: no shared secrets, and nothing with SHA-1.
 const USUAL: [Algorithm; 4] = [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::EdDSA];
 
 /// Somebody else's server.
 pub(super) struct Other {
-    app: Shared,
+    remote: Remote,
     document: IssuerDocument,
     algorithms: Vec<Algorithm>,
     /// The last key set, and where it is.
@@ -132,7 +172,7 @@ impl std::fmt::Debug for Other {
 }
 
 impl Other {
-    pub(super) fn new(app: Shared, document: IssuerDocument) -> Result<Self, String> {
+    pub(super) fn new(remote: Remote, document: IssuerDocument) -> Result<Self, String> {
         let named = |name: &String| {
             let algorithm = Algorithm::parse(name).filter(|algorithm| !algorithm.is_hmac());
             algorithm.ok_or_else(|| {
@@ -147,7 +187,7 @@ impl Other {
             return Err(format!("issuer {:?}: it is a URL", document.issuer));
         }
         let url = document.jwks_url.clone();
-        Ok(Self { app, document, algorithms, known: RwLock::new((None, url)) })
+        Ok(Self { remote, document, algorithms, known: RwLock::new((None, url)) })
     }
 
     fn set(&self) -> Option<Arc<KeySet>> {
@@ -160,7 +200,7 @@ impl Other {
             return Ok(url);
         }
         let url = format!("{}/.well-known/openid-configuration", self.document.issuer.trim_end_matches('/'));
-        let answer = self.app.engine.fetch.get(&url).await?;
+        let answer = self.remote.fetch.get(&url).await?;
         let metadata: Value = serde_json::from_slice(&answer.body).map_err(|error| format!("{url}: {error}"))?;
         if metadata.get("issuer").and_then(Value::as_str) != Some(&self.document.issuer) {
             return Err(format!("{url}: it speaks of another issuer"));
@@ -186,20 +226,10 @@ impl Issuer for Other {
 
     fn signature(&self, token: &Parsed<'_>, _: Instant) -> Signature {
         let header = token.header();
-        let Some(algorithm) = Algorithm::parse(&header.alg).filter(|one| self.algorithms.contains(one)) else {
-            return Signature::Algorithm;
-        };
-        let Some(set) = self.set() else { return Signature::NoKey };
-        let kid = header.kid.as_deref();
-        let mut named = set.keys.iter().filter(|key| kid.is_none() || key.kid() == kid).peekable();
-        if named.peek().is_none() {
-            return Signature::NoKey;
-        }
-        let mut fitting = named.filter(|key| key.fits(algorithm)).peekable();
-        if fitting.peek().is_none() {
+        if !Algorithm::parse(&header.alg).is_some_and(|one| self.algorithms.contains(&one)) {
             return Signature::Algorithm;
         }
-        if fitting.any(|key| token.verify(key).is_ok()) { Signature::Good } else { Signature::Bad }
+        self.set().map_or(Signature::NoKey, |set| signature(token, &set.keys))
     }
 
     fn is_stale(&self, now: Instant) -> bool {
@@ -209,8 +239,8 @@ impl Issuer for Other {
     fn learn<'a>(&'a self, kid: Option<&'a str>, now: Instant) -> Boxed<'a, Result<(), String>> {
         Box::pin(async move {
             let url = self.place().await?;
-            let engine = &self.app.engine;
-            let set = engine.key_sets.get(&engine.store, &engine.fetch, &url, kid, now).await?;
+            let Remote { fetch, key_sets, store } = &self.remote;
+            let set = key_sets.get(store.as_ref(), fetch, &url, kid, now).await?;
             self.known.write().unwrap_or_else(PoisonError::into_inner).0 = Some(set);
             Ok(())
         })

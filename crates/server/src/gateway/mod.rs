@@ -2,7 +2,9 @@
 //! by pointer, revocations from their log.
 
 pub(crate) mod authz;
-mod issuers;
+pub(crate) mod feed;
+pub(crate) mod issuers;
+pub(crate) mod node;
 pub(crate) mod routes;
 
 use std::fmt;
@@ -17,8 +19,9 @@ use grantor_model::{Decision, Error, Instant};
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::app::{App, Shared};
+use crate::app::{App, Clock, Shared};
 use crate::config::Config;
+use crate::edge::Reach;
 use crate::listen::{Peer, Service};
 use crate::metrics::Metrics;
 
@@ -29,7 +32,7 @@ const AT_ONCE: i64 = 10_000;
 #[derive(Debug)]
 pub struct Fed {
     /// What judges and hands on.
-    pub gateway: Gateway,
+    pub gateway: Arc<Gateway>,
     /// Where further APIs are written.
     routes: routes::File,
     /// The change of the database that the table was made of; less than any when it was not made yet.
@@ -42,14 +45,26 @@ impl Fed {
     /// # Errors
     /// When no TLS version can be used towards upstreams.
     pub fn new(config: &Config, decisions: Arc<Decisions>, metrics: Arc<Metrics>, seed: u64) -> Result<Self, String> {
-        let settings = Settings {
-            tokens: usize::try_from(config.gateway.remembered_tokens).unwrap_or_default(),
-            detail: config.gateway.detail.into(),
-            stale_after: i64::try_from(config.gateway.stale_after_seconds).unwrap_or(i64::MAX),
-        };
-        let gateway = Gateway::new(settings, Arc::new(Kept { decisions, metrics }), seed)?;
+        let gateway = Arc::new(Gateway::new(settings(config), Arc::new(Kept { decisions, metrics }), seed)?);
         Ok(Self { gateway, routes: routes::File::new(config.gateway.routes.clone()), change: AtomicI64::new(i64::MIN) })
     }
+}
+
+/// What a gateway is set up with.
+pub(crate) fn settings(config: &Config) -> Settings {
+    Settings {
+        tokens: usize::try_from(config.gateway.remembered_tokens).unwrap_or_default(),
+        detail: config.gateway.detail.into(),
+        stale_after: i64::try_from(config.gateway.stale_after_seconds).unwrap_or(i64::MAX),
+    }
+}
+
+/// Counts and logs a call.
+fn counted(metrics: &Metrics, api: Option<&str>, status: u16, took: Duration) {
+    let api = api.unwrap_or("none");
+    metrics.call(api, status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(target: "grantor::call", api, status, micros);
 }
 
 /// Where refusals and counts of the gateway go.
@@ -70,9 +85,7 @@ impl Sink for Kept {
     }
 
     fn answered(&self, api: Option<&str>, status: u16, took: Duration) {
-        self.metrics.call(api.unwrap_or("none"), status, took);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(target: "grantor::call", api = api.unwrap_or("none"), status, micros);
+        counted(&self.metrics, api, status, took);
     }
 }
 
@@ -141,14 +154,31 @@ pub fn name(address: std::net::SocketAddr) -> String {
 
 /// The service of the gateway's listener.
 #[derive(Clone, Debug)]
-pub struct Front(pub Shared);
+pub struct Front(Arc<Listening>);
+
+#[derive(Debug)]
+struct Listening {
+    gateway: Arc<Gateway>,
+    reach: Arc<Reach>,
+    clock: Arc<Clock>,
+}
 
 impl Front {
+    /// A gateway behind these proxies.
+    pub fn new(gateway: Arc<Gateway>, reach: Arc<Reach>, clock: Arc<Clock>) -> Self {
+        Self(Arc::new(Listening { gateway, reach, clock }))
+    }
+
+    /// The gateway of a server.
+    pub fn of(app: &App) -> Self {
+        Self::new(app.gateway.gateway.clone(), app.reach.clone(), app.clock.clone())
+    }
+
     /// Answers one call.
-    pub async fn handle(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
-        let app = &self.0;
-        let (address, secure): (IpAddr, bool) = app.reach.caller(peer, request.headers());
-        app.gateway.gateway.answer(From { now: (app.clock.0)(), address, secure }, request).await
+    async fn handle(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let Listening { gateway, reach, clock } = &*self.0;
+        let (address, secure): (IpAddr, bool) = reach.caller(peer, request.headers());
+        gateway.answer(From { now: (clock.0)(), address, secure }, request).await
     }
 }
 

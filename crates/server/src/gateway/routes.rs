@@ -10,7 +10,7 @@ use grantor_model::Instant;
 use grantor_model::api::ApiDocument;
 use serde::Deserialize;
 
-use super::issuers::{Other, Own};
+use super::issuers::{Other, Own, Remote};
 use crate::app::Shared;
 
 /// A file of routes: `[[api]]`, as often as there are APIs.
@@ -23,14 +23,14 @@ struct Written {
 
 /// The routes file, and when it was read.
 #[derive(Debug)]
-pub(super) struct File {
+pub(crate) struct File {
     path: Option<PathBuf>,
     read: Mutex<Option<(SystemTime, u64)>>,
 }
 
 impl File {
     /// The file at a path, if there is to be one.
-    pub(super) fn new(path: Option<PathBuf>) -> Self {
+    pub(crate) fn new(path: Option<PathBuf>) -> Self {
         Self { path, read: Mutex::default() }
     }
 
@@ -42,7 +42,8 @@ impl File {
         std::mem::replace(&mut *read, seen) != seen
     }
 
-    fn apis(&self) -> Result<Vec<ApiDocument>, String> {
+    /// What it says.
+    pub(crate) fn apis(&self) -> Result<Vec<ApiDocument>, String> {
         let Some(path) = &self.path else { return Ok(Vec::new()) };
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         read(&text).map_err(|error| format!("{}: {error}", path.display()))
@@ -86,7 +87,7 @@ pub(crate) async fn compiled(app: &Shared, document: ApiDocument, before: &Table
         issuers.push(Arc::new(Own::new(app.clone(), realm)));
     }
     for issuer in &document.issuers {
-        issuers.push(Arc::new(Other::new(app.clone(), issuer.clone())?));
+        issuers.push(Arc::new(Other::new(Remote::of(app), issuer.clone())?));
     }
     let before = before.named(&document.name).map(Arc::as_ref);
     Api::compile(document, issuers, before)

@@ -158,7 +158,7 @@ impl Gate {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (running, stop) = watch::channel(false);
-        tokio::spawn(listen::serve("gateway", listener, None, Front(world.app.clone()), 1_000, stop));
+        tokio::spawn(listen::serve("gateway", listener, None, Front::of(&world.app), 1_000, stop));
         Self { address, _running: running }
     }
 
