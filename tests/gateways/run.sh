@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real nginx asks Grantor about each request (auth_request) and does as it says; the same calls at Grantor's own gateway
-# end the same.
+# A real nginx asks Grantor about each request (auth_request) and does as it says; the same calls at Grantor's own gateway, and at
+# one without a database in a process of its own, end the same. Then tokens are revoked under load (revoke.py).
 #
 #     tests/gateways/run.sh [BINARY]      # BINARY is target/release/grantor when not given
 #
@@ -28,7 +28,7 @@ finish() {
 }
 trap finish EXIT
 
-read -r upstream_port nginx_port < <(free_ports 2)
+read -r upstream_port nginx_port node_port < <(free_ports 3)
 python3 tests/gateways/upstream.py "$upstream_port" &
 others+=($!)
 
@@ -38,7 +38,12 @@ grantor client add other --realm shop --service-account --json >"$folder/other.j
 grantor api add orders --realm shop --host api.test --upstream "http://127.0.0.1:$upstream_port" \
   --rule 'GET /orders' --rule 'POST /orders scope=orders:write' --rule 'GET /health public'
 grantor api allow orders --client app
+grantor client add edge --realm master --gateway --json | jq -r .secret >"$folder/edge"
 start_server
+(become "$server_binary" gateway --issuer "$base" --client-id edge --client-secret-file "$folder/edge" \
+  --gateway-listen "127.0.0.1:$node_port" --ops-listen off >"$folder/node.log" 2>&1) &
+others+=($!)
+node=http://127.0.0.1:$node_port
 
 sed -e "s/@nginx@/$nginx_port/" -e "s/@upstream@/$upstream_port/" -e "s|@grantor@|${base#http://}|" -e "s|@folder@|$folder|" \
   tests/gateways/nginx.conf >"$folder/nginx.conf"
@@ -55,13 +60,17 @@ token() {
 }
 app=$(token app)
 other=$(token other)
+for _ in $(seq 100); do
+  [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: api.test' "$node/health")" = 200 ] && break
+  sleep 0.1
+done
 
 failed=0
-# expect STATUS NAME CURL-ARGUMENTS…: at nginx and at Grantor's own gateway.
+# expect STATUS NAME CURL-ARGUMENTS…: at nginx, at the server's gateway and at the one without a database.
 expect() {
   local wanted=$1 name=$2 at status
   shift 2
-  for at in "nginx http://127.0.0.1:$nginx_port" "grantor $gate"; do
+  for at in "nginx http://127.0.0.1:$nginx_port" "grantor $gate" "node $node"; do
     status=$(curl -s -o "$folder/body" -D "$folder/head" -w '%{http_code}' -H 'Host: api.test' "${@//@/${at#* }}")
     if [ "$status" = "$wanted" ]; then
       echo "ok      $name (${at% *}: $status)"
@@ -90,8 +99,11 @@ curl -sf "$base/realms/shop/protocol/openid-connect/revoke" -d client_id=app \
   --data-urlencode "client_secret=$(jq -r .secret "$folder/app.json")" -d "token=$app"
 sleep 1
 expect 401 'a token that was revoked' -H "Authorization: Bearer $app" @/orders
-grantor revocations --json | jq -e '.entries == 1 and (.gateways | length == 1) and .gateways[0].behind == 0' >/dev/null ||
+grantor revocations --json | jq -e '.entries == 1 and (.gateways | length == 2) and all(.gateways[]; .behind == 0)' >/dev/null ||
   { echo "FAILED  grantor revocations: $(grantor revocations --json)"; failed=1; }
+
+python3 -B tests/gateways/revoke.py "$base/realms/shop" app "$(jq -r .secret "$folder/app.json")" api.test /orders 60 "$gate" "$node" \
+  -- "$server_binary" revocations --json --data "$folder/data" || failed=1
 
 stop_server || failed=1
 exit "$failed"
