@@ -5,7 +5,7 @@
 #     tests/tour.sh [BINARY]      # BINARY is target/release/grantor when not given
 #
 # A block of the tour stands between ```sh and ``` below a line <!-- tour -->. Lines <!-- expect: TEXT --> below a block say what its
-# output has to contain. The ports 8080, 8000 and 9000 of the blocks become those that are free here; everything else runs as it stands there.
+# output has to contain. The ports 8080, 8000, 9000, 9101 and 9102 of the blocks become those that are free here; everything else runs as it stands there.
 # Exit codes: 0 everything ran and said what it should, 1 it did not, 2 wrong usage, 3 a tool is missing.
 set -euo pipefail
 
@@ -48,10 +48,15 @@ count=$(find "$blocks" -name '*.sh' | wc -l)
 mkdir "$server_folder/run/target"
 ln -s "$(dirname "$server_binary")" "$server_folder/run/target/release"
 ln -s "$repository/tests" "$server_folder/run/tests"
+ln -s "$repository/examples" "$server_folder/run/examples"
+cargo build --quiet --package example-task-api --package example-registry
+ln -s "$(cd "$target/debug" && pwd)" "$server_folder/run/target/debug"
 ln -s ../data "$server_folder/run/grantor-data"
 
 start_server
-sed -i -e "s/127\.0\.0\.1:8080/${base#http://}/g" -e "s/127\.0\.0\.1:9000/${ops#http://}/g" -e "s/127\.0\.0\.1:8000/${gate#http://}/g" "$blocks"/*
+read -r one two < <(free_ports 2)
+sed -i -e "s/127\.0\.0\.1:8080/${base#http://}/g" -e "s/127\.0\.0\.1:9000/${ops#http://}/g" -e "s/127\.0\.0\.1:8000/${gate#http://}/g" \
+  -e "s/127\.0\.0\.1:9101/127.0.0.1:$one/g" -e "s/127\.0\.0\.1:9102/127.0.0.1:$two/g" "$blocks"/*
 
 # Commands that print an address of the server take it from the configuration, and what the tour writes goes with the server's folder.
 code=0

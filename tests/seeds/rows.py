@@ -156,7 +156,8 @@ def seed_0():
     status("K-25", "a refresh token at the API", call(TASKS, "GET", "/v1/tasks", refresh), 401)
     check("K-26", "no refresh token for a bot", "refresh_token" not in bot and bot["refresh_expires_in"] == 0)
     status("K-26", "its token opens the API", call(TASKS, "GET", "/v1/tasks", bot["access_token"]), 200)
-    status("G-21", "a role that is missing", call(TASKS, "POST", "/v1/algorithms/BAP", bot["access_token"], order), 403)
+    answer = status("G-21", "a scope that is missing", call(TASKS, "POST", "/v1/algorithms/BAP", bot["access_token"], order), 403)
+    check("G-21", "is named", 'scope="tasks:run"' in answer.headers["WWW-Authenticate"])
     ids = lambda who: {task["id"] for task in call(TASKS, "GET", "/v1/tasks", who).json()}
     check("K-18", "tasks are their owner's, an administrator sees all", task in ids(alice) and task not in ids(bob))
     status("K-18", "somebody else's task", call(TASKS, "GET", f"/v1/tasks/{task}", bob), 404)

@@ -40,7 +40,7 @@ grantor realm import "$realms/registry.json" >/dev/null
 grantor realm add consent-01-external-system
 grantor api add tasks --realm kaizten --host tasks.test --upstream "http://127.0.0.1:$task_port" --health /health \
   --openapi "$PWD/examples/task-api/openapi.yaml" >/dev/null
-grantor api allow tasks --client kaizten-task-api >/dev/null
+grantor api allow tasks --client kaizten-task-api --scope tasks:run >/dev/null
 grantor api allow tasks --client kaizten-bot >/dev/null
 cp examples/registry/routes.toml "$folder/routes.toml"
 sed -i "s/127.0.0.1:9101/127.0.0.1:$registry_port/" "$folder/routes.toml"

@@ -8,6 +8,8 @@ set -Eeuo pipefail
 
 blocks=$(cd "$1" && pwd)
 exec 3>&1
+# What a block left running ends with the page, however that ends.
+trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
 trap 'printf "\nthis command failed: %s\nits block printed:\n" "$BASH_COMMAND" >&3; tail -n 40 "$blocks/output" >&3; exit 1' ERR
 
 for block in "$blocks"/*.sh; do

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use grantor_gateway::{Ask, table::Api};
-use grantor_model::api::{ApiDocument, RuleDocument};
+use grantor_model::api::{ApiDocument, PassToken, RuleDocument};
 use grantor_model::decision::{Check, Outcome};
 use grantor_model::{Trail, openapi};
 use http::header::AUTHORIZATION;
@@ -49,6 +49,9 @@ pub(crate) struct AddArgs {
     /// What `aud` of tokens must hold [default: the name]
     #[arg(long, value_name = "AUD")]
     audience: Option<String>,
+    /// How the upstream gets the token: authorization, x-access-token or none [default: authorization]
+    #[arg(long, value_name = "HOW")]
+    pass_token: Option<String>,
     /// Path that answers 2xx when an upstream is well
     #[arg(long, value_name = "PATH")]
     health: Option<String>,
@@ -179,8 +182,14 @@ async fn add(args: AddArgs, output: &Output) -> Result<(), CliError> {
             "name an OpenAPI document with --openapi, or rules: --rule 'GET /orders/{id} scope=orders:read'",
         ));
     }
+    let pass_token = match &args.pass_token {
+        None => PassToken::default(),
+        Some(how) => serde_json::from_value(json!(how))
+            .map_err(|_| CliError::new(format!("--pass-token {how}: authorization, x-access-token or none")))?,
+    };
     let document = ApiDocument {
         name: args.name.clone(),
+        pass_token,
         realm: None,
         audience: args.audience,
         hosts: args.host.iter().map(|host| host.to_ascii_lowercase()).collect(),
