@@ -139,6 +139,22 @@ pub(crate) enum Gone {
     Session,
 }
 
+/// The client of the access token of this realm that a request brings, if it is good now.
+///
+/// # Errors
+/// When the database is lost.
+pub async fn client_of(engine: &Engine, call: &Call<'_>, realm: &Realm) -> Result<Option<String>, Error> {
+    let token = call.authorization.and_then(|header| header.split_once(' '));
+    let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else { return Ok(None) };
+    let Some(known) = verify::signed_by(realm, token.trim(), call.now) else { return Ok(None) };
+    let ours =
+        known.kind() == "Bearer" && known.text("iss") == Some(&realm.issuer(call.base)) && known.is_active(call.now);
+    let client = known.text("azp").and_then(|azp| realm.clients.get(azp)).filter(|client| client.document.enabled);
+    let (true, Some(client)) = (ours, client) else { return Ok(None) };
+    let alive = subject(engine, call, realm, client, &known).await?.is_ok();
+    Ok(alive.then(|| client.client_id().to_owned()))
+}
+
 /// The user that a token of this realm speaks of, if the token still stands.
 pub(crate) async fn subject(
     engine: &Engine,

@@ -86,7 +86,9 @@ pub enum With {
 struct Case<'a> {
     trail: &'a mut Trail,
     api: Option<Arc<Api>>,
-    client: Option<String>,
+    /// The token, once it was verified: what it says is told with a refusal.
+    known: Option<Arc<Known>>,
+    now: Instant,
 }
 
 impl Case<'_> {
@@ -98,8 +100,16 @@ impl Case<'_> {
         error: Error,
         with: With,
     ) -> Box<Denied> {
+        let known = self.known.take();
+        if let Some(known) = &known {
+            let (now, times) = (self.now.seconds(), known.times);
+            let (age, left) = (now.saturating_sub(times.iat), times.exp.saturating_sub(now));
+            self.trail.found("key", known.kid.as_deref().unwrap_or("none"));
+            self.trail.found("the token by this clock", &format!("{age} s old, {left} s left"));
+        }
+        let client = known.and_then(|known| known.client().map(str::to_owned));
         let refused = self.trail.refuse(check, expected.into(), actual, error);
-        Box::new(Denied { refused, api: self.api.take(), client: self.client.take(), with })
+        Box::new(Denied { refused, api: self.api.take(), client, with })
     }
 
     /// The token does not count.
@@ -125,7 +135,7 @@ impl Gateway {
     /// Why it may not go through.
     pub async fn decide(&self, ask: &Ask<'_>, trail: &mut Trail) -> Result<Allowed, Box<Denied>> {
         let table = self.table.load();
-        let mut case = Case { trail, api: None, client: None };
+        let mut case = Case { trail, api: None, known: None, now: ask.now };
         if let Some(reason) = crate::path::oddity(ask.path) {
             let error = Error::request("The path can be read in two ways");
             return Err(case.deny("path", "one that can be read in one way", reason, error, With::Nothing));
@@ -145,7 +155,7 @@ impl Gateway {
             return Ok(Allowed { api: api.clone(), known: None, standing });
         }
         let known = self.authenticated(&table, api, ask, &mut case).await?;
-        case.client = known.client().map(str::to_owned);
+        case.known = Some(known.clone());
         self.alive(api, &known, ask, &mut case)?;
         let rule = match found {
             Found::Rule(rule) => rule,

@@ -119,7 +119,10 @@ async fn asked(app: &Shared, inbound: &mut Inbound) -> Result<Asked, Refused> {
     let mut trail = Trail::new();
     let now = inbound.context.now;
     let master = app.engine.realm("master", now).await.map_err(|error| trail.fail(error))?;
-    let master = master.ok_or_else(|| trail.fail(Error::unavailable("there is no realm master")))?;
+    let Some(master) = master else {
+        let error = Error::new(Kind::Unauthenticated, Code::InvalidClient, "Client authentication failed.");
+        return Err(trail.refuse("realm", "master", "none", error));
+    };
     let (call, mut seen) = (inbound.call(), token::Seen::default());
     let none = Parameters::new([]);
     let client = token::authenticated(&app.engine, &call, &master, &none, &mut seen, &mut trail).await?;

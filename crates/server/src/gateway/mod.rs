@@ -2,6 +2,7 @@
 //! by pointer, revocations from their log.
 
 pub(crate) mod authz;
+pub(crate) mod decisions;
 pub(crate) mod feed;
 pub(crate) mod issuers;
 pub(crate) mod node;

@@ -553,3 +553,33 @@ async fn rfc9728_the_api_says_where_tokens_are_to_be_had() {
                "scopes_supported": ["tasks:write"], "bearer_methods_supported": ["header"]})
     );
 }
+
+#[tokio::test]
+async fn a_client_reads_why_its_own_token_was_refused_and_nobody_elses() {
+    let setup = Setup::new().await;
+    let (alice, bob) = (setup.token("alice").await, setup.token("bob").await);
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", "kaizten-bot"), ("client_secret", "test-secret-bot")];
+    let bot = setup.world.token("kaizten", &form).await.expect(200).text("access_token");
+    let refused = setup.get("/v1/admin", &bob).await.expect(403);
+    let path = format!("/api/decisions/{}", refused.header("grantor-decision").unwrap());
+    let read = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        setup.world.get_with(&path, &[("authorization", &bearer)]).await
+    };
+    let decision = read(&alice).await.expect(200).json();
+    assert_eq!((&decision["client"], &decision["endpoint"]), (&json!("kaizten-task-api"), &json!("gateway")));
+    let names: Vec<&str> =
+        decision["checks"].as_array().unwrap().iter().map(|check| check["check"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["request", "routes", "API"]);
+    assert_eq!(names[names.len() - 3..], ["key", "the token by this clock", "role"]);
+    read(&bot).await.expect(404);
+    read("x.y.z").await.expect(404);
+    setup.world.get(&path).await.expect(401);
+    let nothing = setup.world.get_with("/api/decisions/nosuch", &[("authorization", &format!("Bearer {alice}"))]).await;
+    assert_eq!(nothing.expect(404).json(), read(&bot).await.json());
+    // Nobody's call is nobody's to read but an administrator's.
+    let anonymous = setup.gate.call("GET", HOST, "/v1/tasks", &[]).await.expect(401);
+    let path = format!("/api/decisions/{}", anonymous.header("grantor-decision").unwrap());
+    setup.world.get_with(&path, &[("authorization", &format!("Bearer {alice}"))]).await.expect(404);
+}

@@ -24,6 +24,7 @@ mod documents;
 mod first_administrator;
 mod first_start;
 mod gateway;
+mod gateway_feed;
 mod gateway_revocation;
 mod gateway_streams;
 mod guessing;

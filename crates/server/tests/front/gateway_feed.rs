@@ -1,0 +1,99 @@
+//! The feed of gateways without a database: who may read it, and what it holds.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::gate::{Gate, Upstream};
+use crate::support::{KAIZTEN, Shown, World, basic, request};
+use grantor_model::api::{ApiDocument, RuleDocument};
+
+async fn world() -> World {
+    let world = World::with(KAIZTEN).await;
+    let client = |id: &str, attributes: Value| json!({"clientId": id, "secret": format!("test-secret-{id}"), "publicClient": false, "serviceAccountsEnabled": true, "attributes": attributes});
+    let master = json!({"realm": "master", "enabled": true, "clients": [
+        client("edge", json!({"grantor.gateway.feed": "true"})),
+        client("other", json!({})),
+        {"clientId": "open", "publicClient": true, "attributes": {"grantor.gateway.feed": "true"}},
+    ]});
+    world.import(&master.to_string()).await;
+    let upstream = Upstream::start().await;
+    let document = ApiDocument {
+        name: "tasks".to_owned(),
+        realm: Some("kaizten".to_owned()),
+        upstreams: vec![upstream.url()],
+        rules: vec![RuleDocument { path: "/**".to_owned(), ..RuleDocument::default() }],
+        ..ApiDocument::default()
+    };
+    let _gate = Gate::open(&world, &[document]).await;
+    world
+}
+
+async fn asked(world: &World, headers: &[(&str, &str)], body: &Value) -> Shown {
+    let mut all = vec![("content-type", "application/json")];
+    all.extend_from_slice(headers);
+    world.send(request(Method::POST, "/api/gateway/feed", &all, &body.to_string())).await
+}
+
+#[tokio::test]
+async fn routes_keys_and_clients_and_no_secret() {
+    let world = world().await;
+    let edge = basic("edge", "test-secret-edge");
+    let told = asked(&world, &[("authorization", &edge)], &json!({"name": "one", "position": 0, "change": -1}))
+        .await
+        .expect(200);
+    assert!(!told.body.contains("test-secret") && !told.body.contains("\"d\""), "{}", told.body);
+    let state = &told.json()["state"];
+    assert_eq!(state["apis"][0]["name"], "tasks");
+    let realm = &state["realms"]["kaizten"];
+    assert_eq!(realm["issuer"], "http://localhost/realms/kaizten");
+    assert!(realm["keys"].as_array().unwrap().iter().any(|key| key["alg"] == "RS256"));
+    assert_eq!(realm["clients"]["kaizten-task-api"], 0);
+    // Asking is acknowledging.
+    let gateways = world.app.engine.store.gateways().await.unwrap();
+    assert_eq!((gateways.len(), gateways[0].name.as_str(), gateways[0].position), (1, "one", 0));
+    // A refusal that comes along can be explained.
+    let decision = json!({"id": "abc123", "at": 0, "realm": "kaizten", "endpoint": "gateway", "grant": null, "client": null,
+        "address": "192.0.2.1", "error": "invalid_token", "description": null, "reason": null, "checks": []});
+    world
+        .app
+        .engine
+        .store
+        .revoke_token(&world.realm("kaizten").await.id, "jti-1", world.now().plus_seconds(60))
+        .await
+        .unwrap();
+    world.refresh().await;
+    let change = grantor::gateway::change(&world.app);
+    let body = json!({"name": "one", "position": 0, "change": change, "decisions": [decision]});
+    let told = asked(&world, &[("authorization", &edge)], &body).await.expect(200).json();
+    assert_eq!((&told["position"], &told["revocations"][0]["subject"]), (&json!(1), &json!("jti-1")));
+    assert_eq!(told["state"], Value::Null);
+    world.app.engine.decisions.flush(&world.app.engine.store).await.unwrap();
+    assert!(world.app.engine.store.decision("abc123").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn only_clients_that_were_made_for_it_read_the_feed() {
+    let world = world().await;
+    let good = json!({"name": "one", "position": 0, "change": -1});
+    for (id, secret, status) in [
+        ("edge", "wrong", 401),
+        ("other", "test-secret-other", 403),
+        ("nobody", "x", 401),
+        ("kaizten-bot", "test-secret-bot", 401),
+    ] {
+        let header = basic(id, secret);
+        let refused = asked(&world, &[("authorization", &header)], &good).await.expect(status);
+        assert!(refused.header("grantor-decision").is_some(), "{id}");
+    }
+    asked(&world, &[], &good).await.expect(401);
+    assert!(world.app.engine.store.gateways().await.unwrap().is_empty());
+    let edge = basic("edge", "test-secret-edge");
+    for bad in [
+        json!({}),
+        json!([]),
+        json!({"name": 1, "position": 0, "change": 0}),
+        json!({"name": "x", "position": "0", "change": 0}),
+    ] {
+        asked(&world, &[("authorization", &edge)], &bad).await.expect(400);
+    }
+}
