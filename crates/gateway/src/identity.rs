@@ -18,25 +18,31 @@ pub struct Identity {
     pub(crate) token: Option<HeaderValue>,
 }
 
+/// The names of the headers that may be written.
+pub static WRITTEN: [HeaderName; 6] = [
+    HeaderName::from_static("x-auth-issuer"),
+    HeaderName::from_static("x-auth-subject"),
+    HeaderName::from_static("x-auth-username"),
+    HeaderName::from_static("x-auth-client"),
+    HeaderName::from_static("x-auth-scopes"),
+    HeaderName::from_static("x-auth-roles"),
+];
+
 impl Identity {
     pub(crate) fn of(known: &Known) -> Self {
         let text = |name: &str| known.claims.get(name).and_then(Value::as_str).map(str::to_owned);
         let issuer = text("iss").unwrap_or_else(|| known.issuer.name().to_owned());
-        let values = [
-            (HeaderName::from_static("x-auth-issuer"), Some(issuer)),
-            (HeaderName::from_static("x-auth-subject"), text("sub")),
-            (HeaderName::from_static("x-auth-username"), text("preferred_username").or_else(|| text("username"))),
-            (HeaderName::from_static("x-auth-client"), known.client().map(str::to_owned)),
-            (HeaderName::from_static("x-auth-scopes"), Some(known.scopes().join(" "))),
-            (HeaderName::from_static("x-auth-roles"), Some(known.roles().join(","))),
-        ];
+        let username = text("preferred_username").or_else(|| text("username"));
+        let client = known.client().map(str::to_owned);
+        let (scopes, roles) = (Some(known.scopes().join(" ")), Some(known.roles().join(",")));
+        let values = WRITTEN.iter().cloned().zip([Some(issuer), text("sub"), username, client, scopes, roles]);
         let header = |(name, value): (HeaderName, Option<String>)| {
             let value = value.filter(|value| !value.is_empty())?;
             let escaped = utf8_percent_encode(&value, ESCAPED).to_string();
             Some((name, HeaderValue::from_str(&escaped).ok()?))
         };
         let token = HeaderValue::from_str(known.token()).ok();
-        Self { headers: values.into_iter().filter_map(header).collect(), token }
+        Self { headers: values.filter_map(header).collect(), token }
     }
 
     /// Writes the headers.
@@ -65,7 +71,7 @@ const FORGED: [&str; 12] = [
 
 /// Whether a header of this name is taken off every call. An underscore counts as a hyphen, since there are servers that
 /// see no difference.
-pub(crate) fn is_forged(name: &str) -> bool {
+pub fn is_forged(name: &str) -> bool {
     let forged = |name: &str| {
         name.starts_with("x-auth-")
             || name.starts_with("x-forwarded-")

@@ -32,7 +32,7 @@ use hyper::body::Incoming;
 pub use answer::Detail;
 pub use enforce::{Allowed, Ask, Denied, SKEW, With};
 pub use forward::Body;
-pub use identity::Identity;
+pub use identity::{Identity, WRITTEN, is_forged};
 pub use known::Known;
 pub use rate::Standing;
 use revoked::Revoked;

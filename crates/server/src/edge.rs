@@ -33,6 +33,9 @@ use crate::routes::{Routes, UNMATCHED};
 /// Below this, other gateways ask for decisions.
 const AUTHZ: &str = "/api/authz/";
 
+/// Envoy asks there by the name that it gave us.
+const GRPC: &str = "/envoy.service.auth.v3.Authorization/";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
@@ -111,7 +114,7 @@ fn admitted(
     if let Some(answer) = bad_path(parts.uri.path()) {
         return Err(Box::new(answer));
     }
-    let for_others = parts.uri.path().starts_with(AUTHZ);
+    let for_others = parts.uri.path().starts_with(AUTHZ) || parts.uri.path().starts_with(GRPC);
     let context = match context {
         // A request that another gateway asks about carries the name that was called, not ours.
         Err(context) if for_others => Ok(*context),

@@ -103,6 +103,7 @@ pub fn table() -> Vec<Route> {
         PUT "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::put, "Replaces it";
         DELETE "/api/identity/oauth2/dcr/v1.1/register/{client}" "administrator" wso2::registration::delete, "Removes it";
         GET "/api/authz/forward-auth" "token" gateway::authz::forward_auth, "Decides for Traefik or Caddy: the request in X-Forwarded-Method, -Host, -Uri";
+        POST "/envoy.service.auth.v3.Authorization/Check" "token" gateway::envoy::check, "Decides for Envoy over gRPC";
         GET "/api/decisions/{id}" "token" gateway::decisions::get, "Why a call was refused: for the client whose token it was, and administrators";
         POST "/api/gateway/feed" "client" gateway::feed::post, "Routes, keys and revocations for gateways without a database";
         POST "/api/authz/forward-auth" "token" gateway::authz::forward_auth, "Decides for Traefik or Caddy: the request in X-Forwarded-Method, -Host, -Uri";

@@ -4,17 +4,31 @@
 //! The request that is judged is described by headers or by the path; the answer is 200 with the caller's identity in
 //! headers, or the refusal.
 
-use grantor_gateway::{Ask, From};
+use grantor_gateway::{Ask, From, WRITTEN, is_forged};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 
 use crate::app::Shared;
 use crate::http::Inbound;
 use crate::http::answer::Answer;
 
+/// Tells Envoy which headers to take off a call.
+pub(super) const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+
+/// Headers of a call that only we write, and did not: the gateway that asked must take them off.
+pub(super) fn left_over(headers: &HeaderMap, told: &HeaderMap) -> Vec<String> {
+    let came = headers.keys().filter(|name| is_forged(name.as_str()) && !name.as_str().starts_with("x-forwarded-"));
+    let mut names: Vec<&str> = came.map(HeaderName::as_str).collect();
+    names.extend(WRITTEN.iter().map(HeaderName::as_str));
+    names.retain(|name| !told.contains_key(*name));
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
+}
+
 /// Where Envoy's requests are, before the path that is judged.
 pub(crate) const EXT_AUTHZ: &str = "/api/authz/ext-authz";
 
-const DECISION: HeaderName = HeaderName::from_static("grantor-decision");
+pub(super) const DECISION: HeaderName = HeaderName::from_static("grantor-decision");
 
 /// Traefik, Caddy: `X-Forwarded-Method`, `X-Forwarded-Host`, `X-Forwarded-Uri`.
 pub(crate) async fn forward_auth(app: Shared, inbound: Inbound) -> Answer {
@@ -71,6 +85,9 @@ async fn judged(app: &Shared, inbound: &Inbound, described: Option<Described>, o
                 known.identity.write(&mut told);
             }
             told.insert(DECISION, gateway.next_id());
+            if let Some((name, value)) = super::envoy::remove_header(headers, &told) {
+                told.insert(name, value);
+            }
             answer.response.headers_mut().extend(told);
             answer
         }

@@ -3,6 +3,7 @@
 
 pub(crate) mod authz;
 pub(crate) mod decisions;
+pub(crate) mod envoy;
 pub(crate) mod feed;
 pub(crate) mod issuers;
 pub(crate) mod node;

@@ -76,7 +76,8 @@ pub(crate) fn has_parameters(headers: &HeaderMap) -> bool {
     matches!(essence(kind(headers)).as_str(), FORM | MULTIPART | JSON)
 }
 
-async fn read(body: Body) -> Result<Bytes, Error> {
+/// Reads a whole body.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Error> {
     let mut reading = pin!(Limited::new(body, LONGEST).collect());
     // A body that came with its head needs no clock.
     let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {

@@ -48,6 +48,12 @@ impl Inbound {
         Parameters::new(form_urlencoded::parse(text.as_bytes()).into_owned())
     }
 
+    /// Takes the body and reads it as it is.
+    pub(crate) async fn bytes(&mut self) -> Result<bytes::Bytes, Error> {
+        let body = std::mem::replace(self.body.get_mut(), Body::empty());
+        body::read(body).await
+    }
+
     /// Takes the body and reads the JSON object in it.
     pub(crate) async fn object(&mut self) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
         let body = std::mem::replace(self.body.get_mut(), Body::empty());

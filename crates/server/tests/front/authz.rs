@@ -120,3 +120,52 @@ async fn envoy_asks_with_the_request_itself() {
     assert_eq!(nothing.json()["error"], Value::from("no_route"));
     ask(Method::GET, "/v1/%2e%2e/v1/tasks", Some(&token)).await.expect(400);
 }
+
+/// A field of a message in protobuf's wire format: texts and messages.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length > 127 {
+        out.push(u8::try_from(length % 128).unwrap() | 128);
+        length /= 128;
+    }
+    out.push(u8::try_from(length).unwrap());
+    out.extend_from_slice(bytes);
+    out
+}
+
+#[tokio::test]
+async fn envoy_asks_over_grpc() {
+    let (world, token) = world().await;
+    let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let mut http = [field(2, method.as_bytes()), field(4, path.as_bytes()), field(5, b"api.test")].concat();
+        for (name, value) in headers {
+            http.extend(field(3, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat()));
+        }
+        let message = field(1, &field(4, &field(2, &http)));
+        let mut body = vec![0];
+        body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        body.extend(message);
+        let path = "/envoy.service.auth.v3.Authorization/Check";
+        let request = http::Request::post(path).header("host", "grantor").header("content-type", "application/grpc");
+        world.raw(request.body(axum::body::Body::from(body)).unwrap()).await
+    };
+    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("x-auth-anything", "forged"), (":path", "/")];
+    let (good, trailers) = ask("GET", "/v1/tasks?x=y", &headers).await;
+    assert!(has(&good, "x-auth-username") && has(&good, "bob") && has(&good, "grantor-decision"));
+    // What only we write, and did not, is taken off.
+    assert!(has(&good, "x-auth-anything") && !has(&good, "forged"));
+    assert_eq!(trailers.as_deref(), Some("0"));
+    // google.rpc.Status: nothing for OK, 16 without a token, 7 for what is forbidden.
+    let code = |bytes: &[u8]| bytes[5..9].to_vec();
+    assert_eq!(code(&good)[..2], [0x0a, 0]);
+    let (none, _) = ask("GET", "/v1/tasks", &[]).await;
+    assert_eq!(code(&none), [0x0a, 2, 8, 16]);
+    assert!(has(&none, "www-authenticate") && has(&none, "unauthorized"));
+    let (forbidden, _) = ask("POST", "/v1/tasks", &headers).await;
+    assert_eq!(code(&forbidden), [0x0a, 2, 8, 7]);
+    let (twisted, _) = ask("GET", "/v1/../v1/tasks", &headers).await;
+    assert_eq!(code(&twisted), [0x0a, 2, 8, 7]);
+}

@@ -182,6 +182,17 @@ impl World {
         Shown::of(response, self).await
     }
 
+    /// The bytes of an answer and its gRPC status.
+    pub async fn raw(&self, request: Request<Body>) -> (Vec<u8>, Option<String>) {
+        use http_body_util::BodyExt as _;
+        let peer = Peer { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false };
+        let body = self.edge.handle(peer, request).await.into_body().collect().await.expect("a body");
+        let status =
+            body.trailers().and_then(|trailers| trailers.get("grpc-status")).and_then(|value| value.to_str().ok());
+        let status = status.map(str::to_owned);
+        (body.to_bytes().to_vec(), status)
+    }
+
     pub async fn get(&self, path: &str) -> Shown {
         self.send(request(Method::GET, path, &[], "")).await
     }
