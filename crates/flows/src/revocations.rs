@@ -49,3 +49,15 @@ pub(crate) fn of_user(realm: &Realm, user: &UserRow, on: bool, now: Instant) -> 
         until: all_expired(realm, now),
     })
 }
+
+/// A client is gone.
+pub(crate) fn of_client(realm: &Realm, client_id: &str, now: Instant) -> [Statement; 2] {
+    grantor_store::revocations::add(&Revocation {
+        position: 0,
+        realm_id: realm.id.clone(),
+        what: What::Client,
+        subject: client_id.to_owned(),
+        before: now.seconds().saturating_add(1),
+        until: all_expired(realm, now),
+    })
+}

@@ -32,9 +32,10 @@ pub(crate) struct Guesses<'a> {
     engine: &'a Engine,
     call: &'a Call<'a>,
     realm: &'a Realm,
-    /// The user's key, or the mark of a name that nobody has.
-    subject: String,
-    is_user: bool,
+    /// The mark of the name, whether somebody has it or not: it says what the caller is told.
+    mark: String,
+    /// The user's key, whose count locks.
+    user: Option<String>,
     /// Whether the user was switched off for guesses before.
     off: bool,
     /// Whether there was a count to clear.
@@ -50,12 +51,9 @@ impl<'a> Guesses<'a> {
         user: Option<&UserRow>,
         name: &str,
     ) -> Self {
-        let subject = match user {
-            Some(user) => user.id.clone(),
-            None => format!("?{:05x}", engine.vault.mark(&realm.id, &name.trim().to_lowercase()) % MARKS),
-        };
+        let mark = format!("?{:05x}", engine.vault.mark(&realm.id, &name.trim().to_lowercase()) % MARKS);
         let off = user.is_some_and(|user| !user.enabled && is_locked_for_good(&user.document));
-        Self { engine, call, realm, subject, is_user: user.is_some(), off, counted: false }
+        Self { engine, call, realm, mark, user: user.map(|user| user.id.clone()), off, counted: false }
     }
 
     fn protected(&self) -> bool {
@@ -71,28 +69,42 @@ impl<'a> Guesses<'a> {
         if !self.protected() {
             return Ok(());
         }
-        let row = self.read().await.map_err(|error| trail.fail(error))?;
+        let subject = self.user.as_ref().unwrap_or(&self.mark);
+        let row = self.read(subject).await.map_err(|error| trail.fail(error))?;
         let Some(row) = row else { return Ok(()) };
         self.counted = true;
         let now = self.call.now;
-        match row.failures.lock(now) {
-            None => Ok(()),
-            Some(Lock::ForGood) => {
-                let actual = format!("{}, locked for good", row.failures.failures);
-                Err(trail.refuse(CHECK, "fewer than lock the user for good", &actual, wrong))
+        let Some(lock) = row.failures.lock(now) else { return Ok(()) };
+        let Lock::Until(until) = lock else {
+            let actual = format!("{}, locked for good", row.failures.failures);
+            return Err(trail.refuse(CHECK, "fewer than lock the user for good", &actual, wrong));
+        };
+        let left = |until: Instant| until.millis().saturating_sub(now.millis()).saturating_add(999) / 1000;
+        let actual = format!("{}, locked for {} s more", row.failures.failures, left(until));
+        // A user has a name and an address. Whoever guessed at the one is not told of it at the other: that would say
+        // whose both are, and that there is somebody.
+        let told = match self.user.is_some() {
+            false => Some(until),
+            true => {
+                let named = self.read(&self.mark).await.map_err(|error| trail.fail(error))?;
+                named.and_then(|row| match row.failures.lock(now) {
+                    Some(Lock::Until(until)) => Some(until),
+                    _ => None,
+                })
             }
-            Some(Lock::Until(until)) => {
-                let seconds = until.millis().saturating_sub(now.millis()).saturating_add(999) / 1000;
-                let actual = format!("{}, locked for {seconds} s more", row.failures.failures);
+        };
+        let error = match told {
+            None => wrong,
+            Some(until) => {
                 let text = "Too many failed logins, try again later";
-                let error = Error::new(Kind::Throttled(seconds), Code::TemporarilyUnavailable, text);
-                Err(trail.refuse(CHECK, "no lock", &actual, error))
+                Error::new(Kind::Throttled(left(until)), Code::TemporarilyUnavailable, text)
             }
-        }
+        };
+        Err(trail.refuse(CHECK, "no lock", &actual, error))
     }
 
-    async fn read(&self) -> Result<Option<LoginFailureRow>, Error> {
-        self.engine.store.login_failures(&self.realm.id, &self.subject).await.map_err(store_error)
+    async fn read(&self, subject: &str) -> Result<Option<LoginFailureRow>, Error> {
+        self.engine.store.login_failures(&self.realm.id, subject).await.map_err(store_error)
     }
 
     /// Counts one more. Who is locked meanwhile fails no more.
@@ -100,13 +112,20 @@ impl<'a> Guesses<'a> {
         if !self.protected() {
             return Ok(());
         }
+        for subject in self.user.iter().chain([&self.mark]) {
+            self.count(subject, factor).await?;
+        }
+        Ok(())
+    }
+
+    async fn count(&self, subject: &str, factor: Factor) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let before = self.read().await?;
+            let before = self.read(subject).await?;
             let (failures, revision) = before.map_or((LoginFailures::default(), 0), |row| (row.failures, row.revision));
             if failures.lock(self.call.now).is_some() {
                 return Ok(());
             }
-            let statements = self.counted(&failures, revision, factor).await?;
+            let statements = self.counted(subject, &failures, revision, factor).await?;
             match self.engine.store.apply(statements).await {
                 Ok(()) => return Ok(()),
                 // Another failure was faster.
@@ -118,25 +137,32 @@ impl<'a> Guesses<'a> {
     }
 
     /// The statements for one more failure.
-    async fn counted(&self, before: &LoginFailures, revision: i64, factor: Factor) -> Result<Vec<Statement>, Error> {
+    async fn counted(
+        &self,
+        subject: &str,
+        before: &LoginFailures,
+        revision: i64,
+        factor: Factor,
+    ) -> Result<Vec<Statement>, Error> {
         let settings = &self.realm.settings.brute_force;
         let failures = settings.after(before, factor, self.call.now);
         let mut forgotten = settings.forgotten(&failures);
-        if !self.is_user {
+        let is_user = self.user.as_deref() == Some(subject);
+        if !is_user {
             let latest = self.call.now.plus_seconds(FOR_GOOD);
             forgotten = Some(forgotten.map_or(latest, |moment| moment.min(latest)));
         }
         let for_good = failures.for_good;
         let mut statements = vec![table::write(&LoginFailureRow {
             realm_id: self.realm.id.clone(),
-            subject: self.subject.clone(),
+            subject: subject.to_owned(),
             failures,
             address: self.call.address.to_string(),
             forgotten,
             revision,
         })];
-        if for_good && self.is_user {
-            let user = self.engine.store.user(&self.realm.id, &self.subject).await.map_err(store_error)?;
+        if for_good && is_user {
+            let user = self.engine.store.user(&self.realm.id, subject).await.map_err(store_error)?;
             if let Some(user) = user {
                 statements.extend(revocations::of_user(self.realm, &user, false, self.call.now));
                 statements.push(switched(user, false)?);
@@ -150,8 +176,8 @@ impl<'a> Guesses<'a> {
         if !self.counted {
             return Ok(());
         }
-        let forget = table::forget(&self.realm.id, &self.subject);
-        self.engine.store.apply(vec![forget]).await.map_err(store_error)
+        let forget = self.user.iter().chain([&self.mark]).map(|subject| table::forget(&self.realm.id, subject));
+        self.engine.store.apply(forget.collect()).await.map_err(store_error)
     }
 }
 

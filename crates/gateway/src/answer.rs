@@ -1,6 +1,7 @@
 //! One call from its head to its answer, and what a refusal looks like (RFC 6750, RFC 9728).
 
 use std::fmt::Write as _;
+use std::hash::BuildHasher as _;
 use std::sync::atomic::Ordering;
 use std::time::Instant as Stopwatch;
 
@@ -43,6 +44,8 @@ pub(crate) async fn answer(gateway: &Gateway, from: From, request: Request<Incom
         Some(host) => host.to_str().unwrap_or_default().to_owned(),
         None => parts.uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default(),
     };
+    // What is judged is what is handed on.
+    let host = crate::host::written(&host).unwrap_or(host);
     let head = Head { method: parts.method.clone(), path: parts.uri.clone(), host };
     let mut trail = Trail::new();
     if let Some(oddity) = forward::oddity(&parts) {
@@ -107,10 +110,9 @@ impl Head {
 }
 
 impl Gateway {
-    /// The id of the next decision: 16 hexadecimal digits.
+    /// The id of the next decision: 16 hexadecimal digits that nobody outside can foretell.
     pub fn next_id(&self) -> HeaderValue {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let number = self.last_id.fetch_add(STEP, Ordering::Relaxed);
+        let number = self.ids.hash_one(self.last_id.fetch_add(1, Ordering::Relaxed));
         let mut digits = [0_u8; 16];
         for (at, digit) in digits.iter_mut().enumerate() {
             let nibble = (number >> (60 - 4 * at)) as u8 & 15;
@@ -265,7 +267,8 @@ fn metadata(gateway: &Gateway, from: From, head: &Head) -> Option<Response<Body>
     let rest = head.path.path().strip_prefix(METADATA)?;
     let path = if rest.is_empty() { "/" } else { rest };
     let table = gateway.table.load();
-    let (api, _) = table.find(&head.host, path).filter(|_| head.method == Method::GET && path.starts_with('/'))?;
+    let (host, _) = crate::host::canonical(&head.host)?;
+    let (api, _) = table.find(&host, path).filter(|_| head.method == Method::GET && path.starts_with('/'))?;
     let scheme = if from.secure { "https" } else { "http" };
     let base = api.document.path.trim_end_matches('/');
     let servers: Vec<&str> = api.issuers.iter().filter_map(|issuer| issuer.url()).collect();

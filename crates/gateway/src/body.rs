@@ -7,9 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
+
+use crate::identity::is_forged;
 
 /// How long the next piece of a request's body may take to come.
 const NEXT_PIECE: Duration = Duration::from_secs(60);
@@ -33,6 +38,23 @@ impl Guarded {
     }
 }
 
+/// Trailers without what no trailer may say (RFC 9110 section 6.5.1), and without what only the gateway says.
+fn harmless(frame: Frame<Bytes>) -> Frame<Bytes> {
+    let mut trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(frame) => return frame,
+    };
+    let bad = |name: &HeaderName| {
+        is_forged(name.as_str())
+            || [AUTHORIZATION, HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE, CONNECTION, UPGRADE, COOKIE].contains(name)
+    };
+    let bad: Vec<HeaderName> = trailers.keys().filter(|name| bad(name)).cloned().collect();
+    for name in bad {
+        trailers.remove(&name);
+    }
+    Frame::trailers(trailers)
+}
+
 impl http_body::Body for Guarded {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -52,7 +74,7 @@ impl http_body::Body for Guarded {
                 }
                 self.left -= length;
                 self.progress.fetch_add(1, Ordering::Relaxed);
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(harmless(frame))))
             }
             Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
             Poll::Pending => {

@@ -140,7 +140,11 @@ impl Gateway {
             let error = Error::request("The path can be read in two ways");
             return Err(case.deny("path", "one that can be read in one way", reason, error, With::Nothing));
         }
-        let Some((api, rest)) = table.find(ask.host, ask.path) else {
+        let Some((host, _)) = crate::host::canonical(ask.host) else {
+            let error = Error::request("The host cannot be read");
+            return Err(case.deny("host", "a name and perhaps a port", ask.host, error, With::Nothing));
+        };
+        let Some((api, rest)) = table.find(&host, ask.path) else {
             let error = Error::new(Kind::NotFound, Code::NoRoute, "No API has this host and path");
             return Err(case.deny("API", "one that has this host and path", "none", error, With::Nothing));
         };
@@ -186,6 +190,7 @@ impl Gateway {
         if let Some(known) = self.memory.recall(token, table.epoch)
             && known.ask_again.is_none_or(|until| ask.now.seconds() < until)
             && api.issuers.iter().any(|issuer| Arc::ptr_eq(issuer, &known.issuer))
+            && known.issuer.still_has(known.kid.as_deref())
         {
             case.trail.pass("signature");
             return Ok(known);
@@ -307,6 +312,10 @@ impl Gateway {
             let text = "The token is bound to a key, and nothing here can prove that key";
             return Err(case.bad_token("cnf", "no binding to a key", "a binding", text));
         }
+        // A token that names nobody cannot be ended with its user.
+        if known.issuer.types_its_tokens() && !known.claims.contains_key("sub") {
+            return Err(case.bad_token("sub", "a token that names its user", "none", "The token names no user"));
+        }
         let since = known.issuer.not_before();
         if iat < since {
             return Err(case.bad_token(
@@ -362,7 +371,7 @@ impl Gateway {
             key: known.kid.as_deref(),
             issued: known.times.iat,
         };
-        if let Some(what) = revoked.of(realm_id).and_then(|of| of.of(named)) {
+        if let Some(what) = revoked.of(realm_id, named) {
             return Err(case.bad_token(
                 "revocations",
                 "no revocation that names the token",
@@ -544,18 +553,20 @@ fn limited(
 }
 
 fn counted(limit: &Limit, ask: &Ask<'_>, known: Option<&Known>) -> Standing {
-    let text = |name: &str| known.and_then(|known| known.claims.get(name)?.as_str());
-    let address = || ask.address.to_string();
-    match limit.by {
-        RateBy::All => limit.rate.count("", ask.now),
-        RateBy::Address => limit.rate.count(&address(), ask.now),
-        RateBy::Client => match known.and_then(Known::client) {
-            Some(client) => limit.rate.count(client, ask.now),
-            None => limit.rate.count(&address(), ask.now),
-        },
-        RateBy::User => match text("sub") {
-            Some(user) => limit.rate.count(user, ask.now),
-            None => limit.rate.count(&address(), ask.now),
-        },
-    }
+    // Whoever has an IPv6 address has 2^64 of them.
+    let address = || match ask.address {
+        std::net::IpAddr::V6(address) => format!("{:x?}", address.segments().get(..4)),
+        address => address.to_string(),
+    };
+    // Names of two issuers are two names.
+    let of = |known: &Known, name: &str| format!("{} {name}", known.issuer.name());
+    let caller = match (limit.by, known) {
+        (RateBy::All, _) => String::new(),
+        (RateBy::Client, Some(known)) => known.client().map_or_else(address, |client| of(known, client)),
+        (RateBy::User, Some(known)) => {
+            known.claims.get("sub").and_then(Value::as_str).map_or_else(address, |user| of(known, user))
+        }
+        _ => address(),
+    };
+    limit.rate.count(&caller, ask.now)
 }

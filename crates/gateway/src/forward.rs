@@ -219,12 +219,10 @@ fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
         value.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim().eq_ignore_ascii_case("upgrade")))
     };
     let asked = parts.version == Version::HTTP_11 && parts.headers.get_all(CONNECTION).iter().any(asks);
-    // HTTP/2 by upgrade is never spoken here (RFC 9113 section 3.1): an upstream that did would escape all checks.
-    parts
-        .headers
-        .get(UPGRADE)
-        .filter(|value| asked && !value.as_bytes().to_ascii_lowercase().starts_with(b"h2"))
-        .cloned()
+    // Nothing else is joined: HTTP/2 by upgrade (RFC 9113 section 3.1) would escape all checks.
+    let mut lines = parts.headers.get_all(UPGRADE).iter();
+    let only = lines.next().filter(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    only.filter(|_| asked && lines.next().is_none()).cloned()
 }
 
 /// Takes what joins the two sides of an upgrade out of a request.
@@ -253,13 +251,14 @@ fn target(parts: &Parts, allowed: &Allowed) -> Result<http::uri::PathAndQuery, B
 }
 
 /// Headers of this hop only (RFC 9110 section 7.6.1).
-const OF_ONE_HOP: [HeaderName; 6] = [
+const OF_ONE_HOP: [HeaderName; 7] = [
     CONNECTION,
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TRANSFER_ENCODING,
     UPGRADE,
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("http2-settings"),
 ];
 
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -60,6 +60,11 @@ pub trait Issuer: Send + Sync + Debug {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Whether a key that signed a token before is still one of its own.
+    fn still_has(&self, _kid: Option<&str>) -> bool {
+        true
+    }
+
     /// Whether a look for keys is due, whatever is known.
     fn is_stale(&self, _now: Instant) -> bool {
         false

@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod enforce;
 mod forward;
+pub mod host;
 mod identity;
 pub mod issuer;
 mod known;
@@ -76,6 +77,8 @@ pub struct Gateway {
     /// When it was last known that nothing else was revoked, in milliseconds.
     heard: AtomicI64,
     last_id: AtomicU64,
+    /// Makes ids that nobody outside can foretell.
+    ids: std::hash::RandomState,
 }
 
 /// Where a call comes from.
@@ -104,6 +107,7 @@ impl Gateway {
             sink,
             heard: AtomicI64::new(0),
             last_id: AtomicU64::new(seed),
+            ids: std::hash::RandomState::new(),
         })
     }
 

@@ -134,7 +134,12 @@ impl Pattern {
                 return false;
             }
         }
-        segments.next().is_none()
+        // Most servers see no difference with a slash at the end: whoever may not do the one may not do the other.
+        match (segments.next(), segments.next()) {
+            (None, _) => true,
+            (Some(last), None) => last.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -234,6 +239,8 @@ mod tests {
             ("/a/**", "/a/b/c"),
             ("/a/**", "/a/"),
             ("/a/**", "/a"),
+            ("/a", "/a/"),
+            ("/a/{id}", "/a/7/"),
             ("/**", "/"),
             ("/admin", "/%61dmin"),
             ("/%61", "/a"),
@@ -242,9 +249,9 @@ mod tests {
         }
         for (pattern, path) in [
             ("/", "/a"),
-            ("/a", "/a/"),
             ("/a/", "/a"),
             ("/a/{id}", "/a/"),
+            ("/a", "/a/b/"),
             ("/a/{id}", "/a/b/c"),
             ("/a/*", "/a"),
             ("/a/**", "/ab"),

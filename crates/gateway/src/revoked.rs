@@ -11,11 +11,17 @@ pub struct Revoked {
     /// The last entry of the log that is in here.
     pub position: i64,
     realms: HashMap<String, Arc<OfRealm>>,
+    /// What came lately: small, since all of it is copied for what comes next.
+    recent: HashMap<String, OfRealm>,
+    recent_entries: usize,
 }
+
+/// So many entries are recent; then they join the others.
+const RECENT: usize = 1_024;
 
 /// What was revoked of one issuer.
 #[derive(Clone, Debug, Default)]
-pub struct OfRealm {
+struct OfRealm {
     tokens: HashSet<String>,
     sessions: HashMap<String, Ended>,
     clients: HashMap<String, i64>,
@@ -56,21 +62,34 @@ impl Revoked {
     pub fn with(&self, entries: &[Revocation]) -> Self {
         let mut all = self.clone();
         for entry in entries {
-            let realm = Arc::make_mut(all.realms.entry(entry.realm_id.clone()).or_default());
-            realm.add(entry);
+            all.recent.entry(entry.realm_id.clone()).or_default().add(entry);
             all.position = all.position.max(entry.position);
+        }
+        all.recent_entries += entries.len();
+        if all.recent_entries > RECENT {
+            for (realm_id, recent) in all.recent.drain() {
+                Arc::make_mut(all.realms.entry(realm_id).or_default()).join(recent);
+            }
+            all.recent_entries = 0;
         }
         all
     }
 
-    /// What was revoked of an issuer.
-    pub fn of(&self, realm_id: &str) -> Option<&OfRealm> {
-        self.realms.get(realm_id).map(Arc::as_ref)
+    /// What of an issuer's token was revoked, if anything.
+    pub fn of(&self, realm_id: &str, token: Named<'_>) -> Option<&'static str> {
+        let recent = self.recent.get(realm_id);
+        // The last word on a user counts.
+        let user = token.user.filter(|user| !recent.is_some_and(|recent| recent.users.contains_key(*user)));
+        let before = Named { user, ..token };
+        recent
+            .and_then(|recent| recent.of(token))
+            .or_else(|| self.realms.get(realm_id).and_then(|realm| realm.of(before)))
     }
 
     /// How many entries count.
     pub fn len(&self) -> usize {
-        self.realms.values().map(|realm| realm.len()).sum()
+        let all = self.realms.values().map(|realm| realm.len()).sum::<usize>();
+        all + self.recent.values().map(OfRealm::len).sum::<usize>()
     }
 
     /// Whether none does.
@@ -109,13 +128,33 @@ impl OfRealm {
         }
     }
 
+    /// Takes in what came later.
+    fn join(&mut self, recent: Self) {
+        let later = |map: &mut HashMap<String, i64>, more: HashMap<String, i64>| {
+            for (name, before) in more {
+                let known = map.entry(name).or_default();
+                *known = (*known).max(before);
+            }
+        };
+        self.tokens.extend(recent.tokens);
+        self.keys.extend(recent.keys);
+        self.users.extend(recent.users);
+        later(&mut self.clients, recent.clients);
+        for (session, ended) in recent.sessions {
+            let known = self.sessions.entry(session).or_default();
+            known.whole |= ended.whole;
+            later(&mut known.clients, ended.clients);
+        }
+        self.all_before = self.all_before.max(recent.all_before);
+    }
+
     fn len(&self) -> usize {
         let sets = self.tokens.len() + self.sessions.len() + self.keys.len();
         sets + self.clients.len() + self.users.len() + usize::from(self.all_before > 0)
     }
 
     /// What of a token was revoked, if anything.
-    pub fn of(&self, token: Named<'_>) -> Option<&'static str> {
+    fn of(&self, token: Named<'_>) -> Option<&'static str> {
         let has = |set: &HashSet<String>, name: Option<&str>| name.is_some_and(|name| set.contains(name));
         let since = |map: &HashMap<String, i64>, name: Option<&str>| {
             name.and_then(|name| map.get(name)).is_some_and(|before| token.issued < *before)
@@ -165,7 +204,7 @@ mod tests {
             entry(8, What::Session, "p c2", 120),
         ]);
         assert_eq!((revoked.position, revoked.len()), (8, 7));
-        let of = |token: Named<'_>| revoked.of("r").expect("the realm").of(token);
+        let of = |token: Named<'_>| revoked.of("r", token);
         let free = Named { issued: 300, ..Named::default() };
         assert_eq!(of(Named { token: Some("t"), ..free }), Some("the token"));
         assert_eq!(of(Named { session: Some("s"), ..free }), Some("its session"));
@@ -181,6 +220,22 @@ mod tests {
         assert_eq!(of(Named { client: Some("c3"), issued: 119, ..part }), None);
         // A name means what it is a name of.
         assert_eq!(of(Named { token: Some("s"), session: Some("t"), client: Some("u"), ..free }), None);
-        assert!(revoked.of("other").is_none());
+        assert!(revoked.of("other", Named { token: Some("t"), ..free }).is_none());
+    }
+
+    #[test]
+    fn many_entries_are_as_few() {
+        let mut revoked = Revoked::default().with(&[entry(0, What::User, "u", i64::MAX)]);
+        for number in 1..3_000 {
+            revoked = revoked.with(&[entry(number, What::Token, &number.to_string(), 0)]);
+        }
+        assert_eq!(revoked.len(), 3_000);
+        let of = |revoked: &Revoked, token: Named<'_>| revoked.of("r", token);
+        let named = Named { token: Some("1"), issued: 300, ..Named::default() };
+        assert!(of(&revoked, named).is_some() && of(&revoked, Named { token: Some("2999"), ..named }).is_some());
+        assert!(of(&revoked, Named { token: Some("3000"), ..named }).is_none());
+        let user = Named { user: Some("u"), token: None, ..named };
+        assert!(of(&revoked, user).is_some());
+        assert!(of(&revoked.with(&[entry(3_000, What::User, "u", 0)]), user).is_none());
     }
 }

@@ -1,6 +1,5 @@
 //! The table of APIs, compiled from what people wrote, and replaced whole.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -244,14 +243,8 @@ impl Table {
         Ok(table)
     }
 
-    /// The API of a host and a path, and what of the path is below it.
+    /// The API of a host (in its one spelling) and a path, and what of the path is below it.
     pub fn find<'a, 'b>(&'a self, host: &str, path: &'b str) -> Option<(&'a Arc<Api>, &'b str)> {
-        let host: Cow<'_, str> = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            host.to_ascii_lowercase().into()
-        } else {
-            host.into()
-        };
-        let host = without_port(&host);
         let below = self.below.iter().find(|(end, _)| host.ends_with(end.as_str()) && host.len() > end.len());
         let lists = [self.hosts.get(host), below.map(|(_, apis)| apis), Some(&self.every)];
         // The most exact name that has the path decides.
@@ -277,18 +270,6 @@ impl Table {
     /// All APIs; one with several hosts several times.
     pub fn apis(&self) -> impl Iterator<Item = &Arc<Api>> {
         self.hosts.values().flatten().chain(self.below.iter().flat_map(|(_, apis)| apis)).chain(&self.every)
-    }
-}
-
-/// The name in a `Host` header, without the port.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') =>
-        {
-            name
-        }
-        _ => host,
     }
 }
 
@@ -334,12 +315,12 @@ mod tests {
         .expect("a table");
         for (host, path, name, rest) in [
             ("shop.test", "/v1/a", "shop-v1", "/a"),
-            ("SHOP.test:8000", "/v2/a", "shop", "/v2/a"),
+            ("shop.test", "/v2/a", "shop", "/v2/a"),
             ("x.shop.test", "/v1", "below", "/v1"),
             ("b.a.shop.test", "/x/y", "deep", "/y"),
             ("other.test", "/v1", "all-v1", "/"),
             ("other.test", "/", "all", "/"),
-            ("[::1]:8000", "/", "all", "/"),
+            ("[::1]", "/", "all", "/"),
         ] {
             let (found, below) = table.find(host, path).expect("an API");
             assert_eq!((found.name.as_str(), below), (name, rest), "{host}{path}");

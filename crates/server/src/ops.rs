@@ -36,7 +36,12 @@ async fn ready(State(app): State<Shared>) -> impl IntoResponse {
     let word = if up { "UP" } else { "DOWN" };
     let status = if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let kind = app.engine.store.database().kind();
-    health(status, &json!({"status": word, "checks": [{"name": format!("database ({kind})"), "status": word}]}))
+    // Routes that cannot be used keep nobody else waiting.
+    let faults = crate::gateway::faults(&app);
+    let routes = if faults.is_empty() { "UP" } else { "DOWN" };
+    let checks = json!([{"name": format!("database ({kind})"), "status": word},
+                        {"name": "routes", "status": routes, "data": faults}]);
+    health(status, &json!({"status": word, "checks": checks}))
 }
 
 async fn metrics(State(app): State<Shared>) -> impl IntoResponse {

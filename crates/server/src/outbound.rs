@@ -62,6 +62,7 @@ pub struct Outbound {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     reach: Arc<Reach>,
     timeout: Duration,
+    largest: usize,
 }
 
 /// What came back. Its `Debug` is for tests: the body may hold tokens.
@@ -94,6 +95,12 @@ impl Outbound {
         Self::reaching(Reach::Everything, timeout)
     }
 
+    /// The same, reading answers of up to so many bytes.
+    #[must_use]
+    pub(crate) fn reading(self, largest: usize) -> Self {
+        Self { largest, ..self }
+    }
+
     fn reaching(reach: Reach, timeout: Duration) -> Result<Self, String> {
         let reach = Arc::new(reach);
         let mut http = HttpConnector::new_with_resolver(Resolver(Arc::clone(&reach)));
@@ -112,7 +119,7 @@ impl Outbound {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(2)
             .build(connector);
-        Ok(Self { client, reach, timeout })
+        Ok(Self { client, reach, timeout, largest: LARGEST_BODY })
     }
 
     /// The body of a 200 answer to a GET.
@@ -220,9 +227,9 @@ impl Outbound {
         if head.status.is_redirection() {
             return Err(redirect(head.status, &head.headers));
         }
-        let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(|error| {
+        let body = Limited::new(body, self.largest).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
-                format!("the answer is larger than {LARGEST_BODY} bytes")
+                format!("the answer is larger than {} bytes", self.largest)
             } else {
                 innermost(&*error)
             }

@@ -64,6 +64,19 @@ impl Store {
         self.all(Statement::new(sql, [position.into(), limit.into()]), revocation).await
     }
 
+    /// How many entries there are, and the last of them in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last_revocations(&self, limit: i64) -> Result<(i64, Vec<Revocation>), StoreError> {
+        let count = self.one(Statement::new("SELECT COUNT(*) FROM revocations", []), |row| row.int(0)).await?;
+        let sql = "SELECT position, realm_id, what, subject, before, until FROM revocations \
+                   ORDER BY position DESC LIMIT $1";
+        let mut last = self.all(Statement::new(sql, [limit.into()]), revocation).await?;
+        last.reverse();
+        Ok((count.unwrap_or_default(), last))
+    }
+
     /// The last position of the log, also of entries that are gone.
     ///
     /// # Errors

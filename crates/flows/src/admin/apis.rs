@@ -140,6 +140,7 @@ impl Engine {
     /// When there is no such API, or somebody else changed it meanwhile.
     pub async fn replace_api(&self, realm: &Realm, document: &ApiDocument, now: Instant) -> Result<(), AdminError> {
         let (row, _) = self.stored_api(&document.name).await?;
+        of_realm(&row, realm)?;
         let mut statements = vec![table::update(&row.id, &json(document)?, &row.document)];
         for name in scopes_of(document) {
             let text = format!("Call {}", document.name);
@@ -191,6 +192,18 @@ impl Engine {
         })
         .await
     }
+}
+
+/// An API takes tokens of one realm.
+///
+/// # Errors
+/// When it is another one.
+pub fn of_realm(row: &ApiRow, realm: &Realm) -> Result<(), AdminError> {
+    if row.realm_id == realm.id {
+        return Ok(());
+    }
+    Err(AdminError::new(format!("API {:?} takes tokens of another realm than {}", row.name, realm.name))
+        .hint("grantor api list shows which"))
 }
 
 fn read(row: &ApiRow) -> Result<ApiDocument, AdminError> {

@@ -301,6 +301,8 @@ impl Engine {
     pub async fn remove_client(&self, realm: &Realm, client_id: &str, now: Instant) -> Result<(), AdminError> {
         let (row, _, _) = self.stored_client(realm, client_id).await?;
         let mut statements = table::delete(&row.id).to_vec();
+        // Another client of its name must not bring its tokens back.
+        statements.extend(crate::revocations::of_client(realm, client_id, now));
         statements.extend(realm_table::changed(&realm.id));
         match self.store.apply(statements).await {
             // Somebody else removed it.

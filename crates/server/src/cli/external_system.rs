@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use grantor_flows::admin::apis::of_realm;
 use grantor_flows::admin::external_systems::{CLAIMS, INVOKER};
 
 use super::local::{Local, Where};
@@ -112,7 +113,8 @@ async fn grant(named: &Named, role: &str, claims: &[String], apis: &[String], ou
     }
     // The client scope of an API's name puts its audience into tokens.
     for api in apis {
-        local.engine.stored_api(api).await?;
+        let (row, _) = local.engine.stored_api(api).await?;
+        of_realm(&row, &realm)?;
     }
     let secret = local.engine.grant_external_system(&realm, &named.name, role, &all, apis, local.now).await?;
     local.settle().await;

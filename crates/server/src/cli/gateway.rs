@@ -76,7 +76,10 @@ pub(crate) async fn run(args: GatewayArgs, output: &Output) -> Result<(), CliErr
     let told = |error: String| CliError::new(error);
     let listener = listen::bind(address, "--gateway-listen").await.map_err(|error| CliError::new(error.to_string()))?;
     let metrics = Arc::new(Metrics::default());
-    let log = Arc::new(Log::new(metrics.clone(), args.client_id.is_some()));
+    let timeout = Duration::from_millis(config.outbound.timeout_ms);
+    let outbound = Outbound::new(config.outbound.allow_private.clone(), timeout).map_err(told)?;
+    let remote = Remote::without_store(Arc::new(outbound));
+    let log = Arc::new(Log::new(metrics.clone(), args.client_id.is_some(), remote));
     let seed = grantor_flows::entropy::Entropy::new().bytes().map(u64::from_ne_bytes).unwrap_or_default();
     let gateway = Arc::new(Gateway::new(gateway::settings(&config), log.clone(), seed).map_err(told)?);
     let (ready, is_ready) = watch::channel(false);
@@ -98,13 +101,10 @@ pub(crate) async fn run(args: GatewayArgs, output: &Output) -> Result<(), CliErr
         });
     } else {
         let file = File::new(args.routes);
-        let timeout = Duration::from_millis(config.outbound.timeout_ms);
-        let outbound = Outbound::new(config.outbound.allow_private.clone(), timeout).map_err(told)?;
-        let remote = Remote::without_store(Arc::new(outbound));
         // A mistake in the file is told before anything listens.
-        let table = node::written(&gateway, file.apis().map_err(told)?, &remote, &args.issuer).map_err(told)?;
+        let table = node::written(&gateway, file.apis().map_err(told)?, &log.remote, &args.issuer).map_err(told)?;
         gateway.replace(table);
-        tokio::spawn(node::watch(gateway.clone(), file, remote, args.issuer.clone()));
+        tokio::spawn(node::watch(gateway.clone(), file, log, args.issuer.clone()));
         let _ = ready.send(true);
     }
     let tls = config.tls_files().map(|(certificate, key)| TlsSource::load(certificate, key)).transpose();

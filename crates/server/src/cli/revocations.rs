@@ -13,26 +13,23 @@ use super::output::{CliError, Output, moment, table};
 pub(crate) struct RevocationsArgs {
     /// So many of the latest entries
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    last: usize,
+    last: u32,
     #[command(flatten)]
     place: Where,
 }
 
 pub(crate) async fn run(args: RevocationsArgs, output: &Output) -> Result<(), CliError> {
-    const MOST: i64 = 100_000;
     let local = args.place.open().await?;
     let store = &local.engine.store;
     let position = store.revocation_position().await?;
-    let entries = store.revocations_after(0, MOST).await?;
+    let (count, latest) = store.last_revocations(i64::from(args.last)).await?;
     let gateways = store.gateways().await?;
     let realms = store.realm_names().await?;
-    let first = entries.len().saturating_sub(args.last);
-    let latest = entries.get(first..).unwrap_or_default();
-    let value = json!({"position": position, "entries": entries.len(), "latest": latest, "gateways": gateways
+    let value = json!({"position": position, "entries": count, "latest": latest, "gateways": gateways
         .iter().map(|one| json!({"name": one.name, "position": one.position, "behind": position - one.position, "seen": one.seen}))
         .collect::<Vec<_>>()});
     output.show(&value, || {
-        let mut text = format!("{} entries count, the log is at {position}\n\n", entries.len());
+        let mut text = format!("{} entries count, the log is at {position}\n\n", count);
         let rows: Vec<Vec<String>> = gateways
             .iter()
             .map(|one| {

@@ -32,6 +32,9 @@ const COUNT: Duration = Duration::from_secs(5);
 /// How often refusals are written to the store.
 const FLUSH: Duration = Duration::from_millis(200);
 
+/// Seconds after which the gateway forgets revocations whose tokens have expired.
+const FORGET: i64 = 300;
+
 /// How often the health of upstreams is looked at, and how long one may take to say that it is well.
 const HEALTH: Duration = Duration::from_secs(5);
 const WELL_WITHIN: Duration = Duration::from_secs(2);
@@ -170,6 +173,7 @@ impl Listeners {
 /// Looks for changes as long as the server runs. Nothing else is done here: what was revoked must be seen in time.
 async fn look(app: Shared, name: Option<String>) {
     let mut told = Told::default();
+    let mut forgot = start::now();
     let mut look = every(LOOK);
     let mut was_lost = false;
     loop {
@@ -179,6 +183,12 @@ async fn look(app: Shared, name: Option<String>) {
             Ok(()) => gateway::refresh(&app, now).await,
             lost => lost,
         };
+        if result.is_ok() && forgot.plus_seconds(FORGET) <= now {
+            forgot = now;
+            if let Err(error) = gateway::forget(&app).await {
+                tracing::warn!(%error, "revocations that have passed are kept");
+            }
+        }
         if let Some(name) = name.as_ref().filter(|_| result.is_ok()) {
             told.tell(&app, name, now).await;
         }
@@ -261,10 +271,6 @@ async fn sweep_store(app: &Shared, now: Instant, keep_hours: u64) {
     let hours = i64::try_from(keep_hours).unwrap_or(24);
     if let Err(error) = app.engine.store.sweep(now, now.plus_seconds(-3_600 * hours)).await {
         tracing::warn!(%error, "what has passed could not be swept away");
-        return;
-    }
-    if let Err(error) = gateway::forget(app).await {
-        tracing::warn!(%error, "revocations that have passed are kept");
     }
 }
 

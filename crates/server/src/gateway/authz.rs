@@ -5,7 +5,7 @@
 //! headers, or the refusal.
 
 use grantor_gateway::{Ask, From, WRITTEN, is_forged};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::app::Shared;
 use crate::http::Inbound;
@@ -45,7 +45,13 @@ pub(crate) async fn auth_request(app: Shared, inbound: Inbound) -> Answer {
 /// Envoy over HTTP: the request itself, below a prefix.
 pub(crate) async fn ext_authz(app: Shared, inbound: Inbound) -> Answer {
     let parts = &inbound.parts;
-    let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // HTTP/2 has no Host header; several are nobody's.
+    let mut lines = parts.headers.get_all(http::header::HOST).iter();
+    let host = match (lines.next(), lines.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        (None, None) => parts.uri.authority().map_or("", |authority| authority.as_str()),
+        _ => "",
+    };
     let path = parts.uri.path().strip_prefix(EXT_AUTHZ).unwrap_or_default();
     let path = if path.is_empty() { "/" } else { path };
     let described = Some((parts.method.clone(), host.to_owned(), path.to_owned()));
@@ -62,8 +68,9 @@ fn described(headers: &HeaderMap, names: [&str; 3]) -> Option<Described> {
         lines.next().is_none().then_some(line)
     };
     let [method, host, uri] = names;
-    let uri: Uri = once(uri)?.parse().ok()?;
-    Some((once(method)?.parse().ok()?, once(host)?.to_owned(), uri.path().to_owned()))
+    // As it came: what a parser would leave out, the other gateway hands on.
+    let path = once(uri)?.split('?').next().unwrap_or_default();
+    Some((once(method)?.parse().ok()?, once(host)?.to_owned(), path.to_owned()))
 }
 
 async fn judged(app: &Shared, inbound: &Inbound, described: Option<Described>, only_two: bool) -> Answer {

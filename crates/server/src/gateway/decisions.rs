@@ -29,8 +29,6 @@ async fn found(app: &Shared, inbound: &Inbound) -> Result<Answer, Error> {
         let text = "The access token of the client that was refused, or an administrator's, is needed";
         return Err(Error::new(Kind::Unauthenticated, Code::InvalidToken, text));
     }
-    // What was refused a moment ago may still be on its way into the store.
-    app.engine.decisions.flush(&app.engine.store).await.map_err(|error| Error::unavailable(error.to_string()))?;
     let decision = app.engine.store.decision(&inbound.segment(2)).await;
     let decision = decision.map_err(|error| Error::unavailable(error.to_string()))?;
     // Whoever may not read it does not learn whether it is there.

@@ -29,8 +29,8 @@ pub(crate) const FEED: &str = "grantor.gateway.feed";
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Entries and decisions of one exchange.
-const AT_ONCE: usize = 5_000;
+/// Entries of one answer, and decisions of one question.
+const AT_ONCE: usize = 1_000;
 
 /// What a gateway says.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -53,6 +53,12 @@ pub(crate) struct Told {
     pub(crate) position: i64,
     /// What was revoked after the position that it asked with, in order.
     pub(crate) revocations: Vec<Revocation>,
+    /// Whether there are more after these.
+    #[serde(default)]
+    pub(crate) more: bool,
+    /// Whether these are all that count, and what the gateway had is of another log.
+    #[serde(default)]
+    pub(crate) anew: bool,
     /// Routes and keys, when they are others than it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<State>,
@@ -151,7 +157,7 @@ async fn told(app: &Shared, inbound: &Inbound, asked: Asked) -> Result<Told, Err
     for decision in asked.decisions {
         app.engine.decisions.keep(decision);
     }
-    let is_new = || gateway.revoked().position > asked.position || super::change(app) != asked.change;
+    let is_new = || gateway.revoked().position != asked.position || super::change(app) != asked.change;
     let mut waited = Duration::ZERO;
     while !is_new() && waited < PATIENCE {
         tokio::time::sleep(LOOK).await;
@@ -161,12 +167,17 @@ async fn told(app: &Shared, inbound: &Inbound, asked: Asked) -> Result<Told, Err
         return Err(Error::unavailable("the database is lost"));
     }
     let change = super::change(app);
+    // The end of the log first: what comes after it comes with the next answer.
+    let end = store.revocation_position().await.map_err(unavailable)?;
+    let anew = asked.position > end;
+    let after = if anew { i64::MIN } else { asked.position };
     let most = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
-    let revocations = store.revocations_after(asked.position, most).await.map_err(unavailable)?;
-    let position =
-        revocations.last().map_or_else(|| gateway.revoked().position.max(asked.position), |last| last.position);
+    let revocations = store.revocations_after(after, most).await.map_err(unavailable)?;
+    let more = revocations.len() >= AT_ONCE;
+    let last = revocations.last().map(|last| last.position);
+    let position = if more { last.unwrap_or(end) } else { end.max(last.unwrap_or(end)) };
     let state = if change == asked.change { None } else { Some(state(app, inbound, change).await?) };
-    Ok(Told { position, revocations, state })
+    Ok(Told { position, revocations, more, anew, state })
 }
 
 async fn state(app: &Shared, inbound: &Inbound, change: i64) -> Result<State, Error> {

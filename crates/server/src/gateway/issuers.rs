@@ -131,6 +131,12 @@ pub(super) fn signature(token: &Parsed<'_>, keys: &[VerifyingKey]) -> Signature 
     if fitting.any(|key| token.verify(key).is_ok()) { Signature::Good } else { Signature::Bad }
 }
 
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Remote")
+    }
+}
+
 /// The way to the key sets of others.
 #[derive(Clone)]
 pub(crate) struct Remote {
@@ -230,6 +236,10 @@ impl Issuer for Other {
             return Signature::Algorithm;
         }
         self.set().map_or(Signature::NoKey, |set| signature(token, &set.keys))
+    }
+
+    fn still_has(&self, kid: Option<&str>) -> bool {
+        self.set().is_some_and(|set| kid.is_none() || set.keys.iter().any(|key| key.kid() == kid))
     }
 
     fn is_stale(&self, now: Instant) -> bool {

@@ -11,8 +11,8 @@ pub(crate) mod routes;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grantor_flows::decisions::Decisions;
@@ -39,6 +39,8 @@ pub struct Fed {
     routes: routes::File,
     /// The change of the database that the table was made of; less than any when it was not made yet.
     change: AtomicI64,
+    /// What of the routes cannot be used.
+    faults: Mutex<Vec<String>>,
 }
 
 impl Fed {
@@ -48,7 +50,12 @@ impl Fed {
     /// When no TLS version can be used towards upstreams.
     pub fn new(config: &Config, decisions: Arc<Decisions>, metrics: Arc<Metrics>, seed: u64) -> Result<Self, String> {
         let gateway = Arc::new(Gateway::new(settings(config), Arc::new(Kept { decisions, metrics }), seed)?);
-        Ok(Self { gateway, routes: routes::File::new(config.gateway.routes.clone()), change: AtomicI64::new(i64::MIN) })
+        Ok(Self {
+            gateway,
+            routes: routes::File::new(config.gateway.routes.clone()),
+            change: AtomicI64::new(i64::MIN),
+            faults: Mutex::default(),
+        })
     }
 }
 
@@ -91,46 +98,57 @@ impl Sink for Kept {
     }
 }
 
-/// Brings the gateway up to date with the database and the routes file. What is wrong leaves the table as it was.
+/// Brings the gateway up to date with the database and the routes file. An API that cannot be used is left out, or left
+/// as it was; keys, clients and revocations of the others go on.
 ///
 /// # Errors
-/// When the database cannot be read.
+/// When the database cannot be read: then nothing counts as heard, and the next look tries again.
 pub async fn refresh(app: &Shared, now: Instant) -> Result<(), Error> {
     let fed = &app.gateway;
     let store = &app.engine.store;
     let unavailable = |error: grantor_store::StoreError| Error::unavailable(error.to_string());
     // What is revoked before this moment is read below.
-    let position = fed.gateway.revoked().position;
+    let mut position = fed.gateway.revoked().position;
+    if store.revocation_position().await.map_err(unavailable)? < position {
+        // An older copy of the database was put in its place: its log counts, from its beginning.
+        forget(app).await?;
+        position = fed.gateway.revoked().position;
+    }
     let mut entries = store.revocations_after(position, AT_ONCE).await.map_err(unavailable)?;
     while !entries.is_empty() {
         fed.gateway.revoke(&entries);
-        let last = entries.last().map_or(position, |entry| entry.position);
-        entries = store.revocations_after(last, AT_ONCE).await.map_err(unavailable)?;
+        position = entries.last().map_or(position, |entry| entry.position);
+        entries = store.revocations_after(position, AT_ONCE).await.map_err(unavailable)?;
     }
     let change = store.change_number().await.map_err(unavailable)?;
     let written = fed.routes.look();
     if fed.change.load(Ordering::Relaxed) != change || written {
-        match routes::table(app, now).await {
-            Ok(table) => fed.gateway.replace(table),
-            Err(reason) => tracing::error!(reason, "the routes are left as they were"),
+        // The number first, the snapshots after it: whatever changes meanwhile has a greater one.
+        app.engine.refresh_realms(now).await?;
+        let (table, faults) = routes::table(app, change, now).await?;
+        fed.gateway.replace(table);
+        for fault in &faults {
+            tracing::error!(fault, "routes that cannot be used");
         }
+        *fed.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
         fed.change.store(change, Ordering::Relaxed);
     }
     fed.gateway.hear(now);
     Ok(())
 }
 
-/// Reads the log of revocations anew, without the entries whose tokens have expired.
+/// Reads the log of revocations anew, without the entries whose tokens have expired. Belongs to where [`refresh`] is
+/// called: what one of them applies, the other must not take back.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn forget(app: &Shared) -> Result<(), Error> {
     let store = &app.engine.store;
     let unavailable = |error: grantor_store::StoreError| Error::unavailable(error.to_string());
-    let position = app.gateway.gateway.revoked().position;
-    let mut all = Vec::new();
+    let position = store.revocation_position().await.map_err(unavailable)?;
+    let mut all: Vec<grantor_model::revocation::Revocation> = Vec::new();
     loop {
-        let last = all.last().map_or(i64::MIN, |entry: &grantor_model::revocation::Revocation| entry.position);
+        let last = all.last().map_or(i64::MIN, |entry| entry.position);
         let entries = store.revocations_after(last, AT_ONCE).await.map_err(unavailable)?;
         if entries.is_empty() {
             break;
@@ -139,6 +157,11 @@ pub async fn forget(app: &Shared) -> Result<(), Error> {
     }
     app.gateway.gateway.replace_revoked(position, &all);
     Ok(())
+}
+
+/// What of the routes cannot be used.
+pub fn faults(app: &App) -> Vec<String> {
+    app.gateway.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// The change of the database that the gateway's table was made of.

@@ -26,6 +26,12 @@ use crate::outbound::Outbound;
 /// Refusals that wait for the next exchange; what is more is logged only.
 const WAITING: usize = 1_000;
 
+/// Bytes of refusals that one exchange carries.
+const LARGEST: usize = 64 * 1024;
+
+/// Bytes of an answer of the feed: routes, keys and names of very many clients.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
 /// The pause after an exchange that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -35,15 +41,32 @@ pub(crate) struct Log {
     pub(crate) metrics: Arc<Metrics>,
     waiting: Mutex<Vec<Decision>>,
     told: bool,
+    /// The way to the keys of other issuers.
+    pub(crate) remote: Remote,
 }
 
 impl Log {
-    pub(crate) fn new(metrics: Arc<Metrics>, told: bool) -> Self {
-        Self { metrics, waiting: Mutex::default(), told }
+    pub(crate) fn new(metrics: Arc<Metrics>, told: bool, remote: Remote) -> Self {
+        Self { metrics, waiting: Mutex::default(), told, remote }
     }
 
+    /// Refusals for the next exchange, of a bounded size: what the gateway learns must not wait for what it tells.
     fn take(&self) -> Vec<Decision> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = LARGEST;
+        let size = |decision: &Decision| serde_json::to_vec(decision).map_or(usize::MAX, |text| text.len());
+        let count = waiting.iter().take_while(|decision| {
+            let fits = left.checked_sub(size(decision));
+            left = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        let count = count.count();
+        let taken = waiting.drain(..count).collect();
+        if count == 0 {
+            // One that never fits is in the log.
+            waiting.clear();
+        }
+        taken
     }
 }
 
@@ -130,7 +153,12 @@ impl Subscription {
             HeaderValue::from_str(&format!("Basic {pair}")).map_err(|_| "the client id cannot be sent".to_owned())?;
         authorization.set_sensitive(true);
         let url = format!("{}/api/gateway/feed", base.trim_end_matches('/'));
-        Ok(Self { url, name, client: Outbound::unrestricted(Duration::from_secs(10))?, authorization })
+        Ok(Self {
+            url,
+            name,
+            client: Outbound::unrestricted(Duration::from_secs(10))?.reading(LARGEST_ANSWER),
+            authorization,
+        })
     }
 
     async fn exchange(&self, asked: &Asked) -> Result<Told, String> {
@@ -160,8 +188,11 @@ pub(crate) async fn follow(
     loop {
         asked.decisions = log.take();
         let sent = crate::start::now();
-        match from.exchange(&asked).await.and_then(|told| applied(&gateway, told, &mut asked)) {
-            Ok(()) => {
+        let answer = from.exchange(&asked).await;
+        match answer.map(|told| applied(&gateway, &log.remote, told, &mut asked)) {
+            // There is more to learn before anything counts as heard.
+            Ok(true) => {}
+            Ok(false) => {
                 gateway.hear(sent);
                 if std::mem::take(&mut failing) {
                     tracing::info!("the feed is back");
@@ -180,46 +211,62 @@ pub(crate) async fn follow(
     }
 }
 
-/// Applies an answer: first what was revoked, then routes and keys.
-fn applied(gateway: &Gateway, told: Told, asked: &mut Asked) -> Result<(), String> {
-    if told.position < asked.position {
-        // Another database: its log begins anew, and so does what is known.
+/// Applies an answer: first what was revoked, then routes and keys. Gives whether there is more.
+fn applied(gateway: &Gateway, remote: &Remote, told: Told, asked: &mut Asked) -> bool {
+    if told.anew {
+        // Another log: what is known of the one before says nothing.
         gateway.replace_revoked(told.position, &told.revocations);
     } else {
         gateway.revoke(&told.revocations);
     }
     asked.position = told.position;
     if let Some(state) = told.state {
-        let change = state.change;
-        gateway.replace(table(gateway, state)?);
-        asked.change = change;
+        asked.change = state.change;
+        gateway.replace(table(gateway, remote, state));
     }
-    Ok(())
+    told.more
 }
 
-fn table(gateway: &Gateway, state: State) -> Result<Table, String> {
+fn table(gateway: &Gateway, remote: &Remote, state: State) -> Table {
     let before = gateway.table().clone();
     let mut realms: BTreeMap<String, SharedIssuer> = BTreeMap::new();
     for (name, signer) in state.realms {
         let keys = signer.keys.iter().filter_map(|key| VerifyingKey::from_jwk(key).ok()).collect();
         realms.insert(name.clone(), Arc::new(ToldOf { name, signer, keys }));
     }
+    let epoch = before.epoch.wrapping_add(1);
+    let revision = format!("change {}, table {epoch}", state.change);
+    let compile = |document: ApiDocument| {
+        let mut issuers: Vec<SharedIssuer> =
+            document.realm.iter().filter_map(|name| realms.get(name).cloned()).collect();
+        for issuer in &document.issuers {
+            issuers.push(Arc::new(Other::new(remote.clone(), issuer.clone())?));
+        }
+        let known = before.named(&document.name).map(Arc::as_ref);
+        Api::compile(document, issuers, known)
+    };
     let mut apis = Vec::new();
     for document in state.apis {
-        let issuers = document.realm.iter().filter_map(|name| realms.get(name).cloned()).collect();
-        let known = before.named(&document.name).map(Arc::as_ref);
-        apis.push(Arc::new(Api::compile(document, issuers, known)?));
+        match compile(document) {
+            Ok(api) => apis.push(Arc::new(api)),
+            // The others go on.
+            Err(fault) => tracing::error!(fault, "an API of the feed cannot be used"),
+        }
     }
-    let epoch = before.epoch.wrapping_add(1);
-    Table::of(apis, epoch, format!("change {}, table {epoch}", state.change))
+    Table::of(apis, epoch, revision).unwrap_or_else(|fault| {
+        tracing::error!(fault, "the routes of the feed cannot be used: everything is refused");
+        let mut nothing = Table::default();
+        nothing.epoch = epoch;
+        nothing
+    })
 }
 
 /// Reads the routes file for as long as the process lives; what it says of issuers counts, and `issuer` where it says
 /// nothing.
-pub(crate) async fn watch(gateway: Arc<Gateway>, file: routes::File, remote: Remote, issuer: String) {
+pub(crate) async fn watch(gateway: Arc<Gateway>, file: routes::File, log: Arc<Log>, issuer: String) {
     loop {
         if file.look() {
-            match file.apis().and_then(|apis| written(&gateway, apis, &remote, &issuer)) {
+            match file.apis().and_then(|apis| written(&gateway, apis, &log.remote, &issuer)) {
                 Ok(table) => gateway.replace(table),
                 Err(reason) => tracing::error!(reason, "the routes are left as they were"),
             }

@@ -563,6 +563,8 @@ async fn a_client_reads_why_its_own_token_was_refused_and_nobody_elses() {
     let bot = setup.world.token("kaizten", &form).await.expect(200).text("access_token");
     let refused = setup.get("/v1/admin", &bob).await.expect(403);
     let path = format!("/api/decisions/{}", refused.header("grantor-decision").unwrap());
+    let flush = async || setup.world.app.engine.decisions.flush(&setup.world.app.engine.store).await.unwrap();
+    flush().await;
     let read = async |token: &str| {
         let bearer = format!("Bearer {token}");
         setup.world.get_with(&path, &[("authorization", &bearer)]).await
@@ -580,6 +582,7 @@ async fn a_client_reads_why_its_own_token_was_refused_and_nobody_elses() {
     assert_eq!(nothing.expect(404).json(), read(&bot).await.json());
     // Nobody's call is nobody's to read but an administrator's.
     let anonymous = setup.gate.call("GET", HOST, "/v1/tasks", &[]).await.expect(401);
+    flush().await;
     let path = format!("/api/decisions/{}", anonymous.header("grantor-decision").unwrap());
     setup.world.get_with(&path, &[("authorization", &format!("Bearer {alice}"))]).await.expect(404);
 }
