@@ -70,6 +70,10 @@ async fn nginx_traefik_and_caddy_get_the_same_decisions() {
             (["GET", "other.test", "/v1/tasks"], 404),
             (["GET", "api.test", "/v1/../v1/tasks"], 400),
             (["GET", "api.test", "/v1//tasks"], 400),
+            // nginx hands on what a parser would leave out.
+            (["GET", "api.test", "/#/../v1/tasks"], 400),
+            (["GET", "api.test", "http://api.test/v1/tasks"], 400),
+            (["GET", "api.test:x", "/v1/tasks"], 400),
         ] {
             let refused = asked(&world, way, call, Some(&token)).await;
             // nginx takes every status but 401 and 403 for a failure of ours.
@@ -114,6 +118,9 @@ async fn envoy_asks_with_the_request_itself() {
     ask(Method::GET, "/v1/tasks", None).await.expect(401);
     ask(Method::POST, "/v1/tasks", Some(&token)).await.expect(403);
     ask(Method::GET, "/", None).await.expect(200);
+    // HTTP/2 has no Host header.
+    let request = http::Request::get("http://api.test/api/authz/ext-authz/v1/tasks").version(http::Version::HTTP_2);
+    world.send(request.body(axum::body::Body::empty()).unwrap()).await.expect(401);
     // The slash at the end belongs to the request that is judged.
     ask(Method::GET, "/v1/tasks/", Some(&token)).await.expect(200);
     let nothing = ask(Method::GET, "/v1/tasks/x/", Some(&token)).await.expect(404);

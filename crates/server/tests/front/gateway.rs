@@ -586,3 +586,119 @@ async fn a_client_reads_why_its_own_token_was_refused_and_nobody_elses() {
     let path = format!("/api/decisions/{}", anonymous.header("grantor-decision").unwrap());
     setup.world.get_with(&path, &[("authorization", &format!("Bearer {alice}"))]).await.expect(404);
 }
+
+#[tokio::test]
+async fn a_host_is_judged_in_its_one_spelling() {
+    let setup = Setup::new().await;
+    let realm = setup.world.realm("kaizten").await;
+    let open = ApiDocument {
+        name: "open".to_owned(),
+        upstreams: vec![setup.upstream.url()],
+        rules: vec![RuleDocument { public: true, path: "/**".to_owned(), ..RuleDocument::default() }],
+        ..ApiDocument::default()
+    };
+    setup.world.app.engine.add_api(&realm, &open, &BTreeMap::new(), setup.world.now()).await.unwrap();
+    setup.world.refresh().await;
+    setup.gate.call("GET", "other.test", "/v1/tasks", &[]).await.expect(200);
+    for host in ["api.test", "API.test", "api.test:", "api.test.", "api.test:8000", "Api.Test.:80"] {
+        setup.gate.call("GET", host, "/v1/tasks", &[]).await.expect(401);
+    }
+    for host in ["a@api.test", "api.test:80:80", "api.test:x", "", "api..test", "api.test/x"] {
+        setup.gate.call("GET", host, "/v1/tasks", &[]).await.expect(400);
+    }
+    let seen = setup.gate.call("GET", "OTHER.test.:80", "/", &[]).await.expect(200).json();
+    assert_eq!(seen["headers"]["host"], json!(["other.test:80"]));
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_opens_nothing() {
+    let setup = Setup::with(|api| {
+        api.rules.push(RuleDocument { path: "/**".to_owned(), ..RuleDocument::default() });
+    })
+    .await;
+    let bob = setup.token("bob").await;
+    setup.get("/v1/other/", &bob).await.expect(200);
+    for path in ["/v1/admin", "/v1/admin/", "/v1/%61dmin/"] {
+        setup.get(path, &bob).await.expect(403);
+    }
+}
+
+#[tokio::test]
+async fn trailers_and_upgrades_say_nothing_that_only_the_gateway_says() {
+    let setup = Setup::with(|api| api.rules.push(RuleDocument { public: true, ..rule("POST", "/upload") })).await;
+    let chunked = "POST /upload HTTP/1.1\r\nhost: api.test\r\ntransfer-encoding: chunked\r\ntrailer: x-auth-roles, x-sum\r\nconnection: close\r\n\r\n2\r\nhi\r\n0\r\nx-auth-roles: admin\r\nx_auth_roles: admin\r\nauthorization: Bearer x\r\nx-sum: 42\r\n\r\n";
+    let seen = setup.gate.raw(chunked).await.expect(200).json();
+    let body = seen["body"].as_str().unwrap();
+    assert!(!body.contains("admin") && !body.contains("Bearer"), "{body}");
+    for value in ["websocket, h2c", "h2c, websocket", "H2C", "h2", "tls"] {
+        let headers =
+            [("connection", "upgrade, http2-settings"), ("upgrade", value), ("http2-settings", "AAMAAABkAAQAAP__")];
+        let seen = setup.gate.call("GET", HOST, "/health", &headers).await.expect(200).json();
+        assert_eq!(
+            (&seen["headers"]["upgrade"], &seen["headers"]["http2-settings"]),
+            (&Value::Null, &Value::Null),
+            "{value}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_names_nobody_is_refused() {
+    let setup = Setup::new().await;
+    let token = setup.token("alice").await;
+    let nobody = setup.forged(&token, json!({"sub": null}), json!({})).await;
+    let got = setup.get("/v1/tasks", &nobody).await.expect(401);
+    assert_eq!(setup.failed(&got).await, "sub");
+}
+
+#[tokio::test]
+async fn ids_of_decisions_do_not_follow_from_one_another() {
+    let setup = Setup::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let got = setup.gate.call("GET", HOST, "/v1/tasks", &[]).await.expect(401);
+        ids.push(u64::from_str_radix(got.header("grantor-decision").unwrap(), 16).unwrap());
+    }
+    let steps: std::collections::HashSet<u64> = ids.windows(2).map(|two| two[1].wrapping_sub(two[0])).collect();
+    assert_eq!(steps.len(), 3, "{ids:x?}");
+}
+
+#[tokio::test]
+async fn a_file_with_a_mistake_keeps_the_routes_and_nothing_else_back() {
+    let folder = std::env::temp_dir().join(format!("grantor-routes-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("routes.toml");
+    let upstream = Upstream::start().await;
+    let write = |host: &str, more: &str| {
+        let text = format!(
+            "[[api]]\nname = \"filed\"\nrealm = \"kaizten\"\nhosts = [\"{host}\"]\nwithout_audience = true\naudience = \"account\"\nupstreams = [\"{}\"]\n[[api.rules]]\npath = \"/**\"\n{more}",
+            upstream.url()
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write("one.test", "");
+    let world = World::with_settings(KAIZTEN, &[("GRANTOR_GATEWAY_ROUTES", file.to_str().unwrap())]).await;
+    let gate = Gate::open(&world, &[]).await;
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", "kaizten-bot"), ("client_secret", "test-secret-bot")];
+    let token = world.token("kaizten", &form).await.expect(200).text("access_token");
+    let status = async |host: &str| gate.get(host, "/x", &token).await.status;
+    world.refresh().await;
+    assert_eq!([status("one.test").await, status("two.test").await], [200, 404]);
+    assert!(grantor::gateway::faults(&world.app).is_empty());
+    write("two.test", "nonsense = [");
+    world.refresh().await;
+    assert_eq!([status("one.test").await, status("two.test").await], [200, 404]);
+    assert_eq!(grantor::gateway::faults(&world.app).len(), 1);
+    // What is said of clients goes on counting.
+    let realm = world.realm("kaizten").await;
+    world.app.engine.enable_client(&realm, "kaizten-bot", false, world.now()).await.unwrap();
+    world.refresh().await;
+    assert_eq!(status("one.test").await, 401);
+    world.app.engine.enable_client(&realm, "kaizten-bot", true, world.now()).await.unwrap();
+    write("two.test", "");
+    world.refresh().await;
+    assert_eq!([status("one.test").await, status("two.test").await], [404, 200]);
+    assert!(grantor::gateway::faults(&world.app).is_empty());
+    let _ = std::fs::remove_dir_all(&folder);
+}

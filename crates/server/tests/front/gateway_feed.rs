@@ -97,3 +97,33 @@ async fn only_clients_that_were_made_for_it_read_the_feed() {
         asked(&world, &[("authorization", &edge)], &bad).await.expect(400);
     }
 }
+
+#[tokio::test]
+async fn a_long_log_comes_in_pages_and_another_log_anew() {
+    let world = world().await;
+    let edge = basic("edge", "test-secret-edge");
+    let id = world.realm("kaizten").await.id.clone();
+    for number in 0..1_100 {
+        let jti = format!("jti-{number}");
+        world.app.engine.store.revoke_token(&id, &jti, world.now().plus_seconds(60)).await.unwrap();
+    }
+    world.refresh().await;
+    let change = grantor::gateway::change(&world.app);
+    let ask = async |position: i64| {
+        let body = json!({"name": "one", "position": position, "change": change});
+        asked(&world, &[("authorization", &edge)], &body).await.expect(200).json()
+    };
+    let first = ask(0).await;
+    assert_eq!(
+        (first["revocations"].as_array().unwrap().len(), &first["more"], &first["position"]),
+        (1_000, &json!(true), &json!(1_000))
+    );
+    let second = ask(1_000).await;
+    assert_eq!(
+        (second["revocations"].as_array().unwrap().len(), &second["more"], &second["position"]),
+        (100, &json!(false), &json!(1_100))
+    );
+    // A gateway that is ahead of the log had another one.
+    let anew = ask(5_000).await;
+    assert_eq!((&anew["anew"], anew["revocations"].as_array().unwrap().len()), (&json!(true), 1_000));
+}

@@ -216,3 +216,49 @@ async fn nothing_is_accepted_after_the_revocation_was_applied() {
     }
     assert_eq!(setup.upstream.count(), count);
 }
+
+#[tokio::test]
+async fn a_client_of_a_name_that_was_used_before_does_not_bring_its_tokens_back() {
+    let setup = Setup::new().await;
+    let engine = &setup.world.app.engine;
+    let realm = setup.world.realm("kaizten").await;
+    let grant = async || {
+        let realm = setup.world.realm("kaizten").await;
+        let claims = std::collections::BTreeMap::new();
+        let apis = ["tasks".to_owned()];
+        let secret =
+            engine.grant_external_system(&realm, "bank", "partner", &claims, &apis, setup.world.now()).await.unwrap();
+        let form = [("grant_type", "client_credentials"), ("client_id", "bank"), ("client_secret", secret.as_str())];
+        let token = setup.world.token("kaizten", &form).await.expect(200).text("access_token");
+        setup.world.refresh().await;
+        token
+    };
+    let old = grant().await;
+    assert_eq!(setup.status(&old).await, 200);
+    engine.remove_client(&realm, "bank", setup.world.now()).await.unwrap();
+    setup.world.later(1);
+    let new = grant().await;
+    assert_eq!([setup.status(&old).await, setup.status(&new).await], [401, 200]);
+}
+
+/// A database that was put back to an earlier state has a shorter log.
+#[tokio::test]
+async fn a_log_that_was_set_back_counts_from_its_beginning() {
+    let setup = Setup::new().await;
+    let (alice, _) = setup.login("alice").await;
+    let (lost, _) = setup.login("bob").await;
+    setup.revoke(&lost).await;
+    setup.revoke(&alice).await;
+    setup.world.refresh().await;
+    assert_eq!([setup.status(&alice).await, setup.status(&lost).await], [401, 401]);
+    let back = [
+        grantor_store::Statement::new("DELETE FROM revocations", []),
+        grantor_store::Statement::new("UPDATE revocation_log SET position = 0 WHERE one = 1", []),
+    ];
+    setup.world.app.engine.store.apply(back.to_vec()).await.unwrap();
+    setup.world.refresh().await;
+    assert_eq!(setup.status(&lost).await, 200);
+    setup.revoke(&lost).await;
+    setup.world.refresh().await;
+    assert_eq!(setup.status(&lost).await, 401);
+}
