@@ -92,6 +92,21 @@ pub struct IssuerDocument {
     /// The algorithms that it may sign with; RS256, PS256, ES256 and EdDSA where nothing is said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<String>,
+    /// Where it is asked about tokens that say nothing themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionDocument>,
+}
+
+/// Where an issuer is asked about opaque tokens (RFC 7662).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntrospectionDocument {
+    /// Its introspection endpoint.
+    pub url: String,
+    /// The client that asks.
+    pub client_id: String,
+    /// The file with its secret, at the gateway.
+    pub client_secret_file: String,
 }
 
 /// Who may do what.

@@ -61,6 +61,7 @@ pub struct Metrics {
     hashes_waiting: Gauge,
     hashes: Gauge,
     realms_loaded: Gauge,
+    revocations: Gauge,
     database_up: Gauge,
     commits: Gauge,
     batches: Gauge,
@@ -78,7 +79,7 @@ impl Default for Metrics {
         let tokens = Family::default();
         let (calls, call_seconds) = (Family::default(), latencies());
         let signatures = Family::default();
-        let [hashes_waiting, hashes, realms_loaded, database_up, commits, batches] =
+        let [hashes_waiting, hashes, realms_loaded, revocations, database_up, commits, batches] =
             std::array::from_fn(|_| Gauge::default());
         registry.register("http_requests", "Requests by route and status", Family::clone(&requests));
         registry.register("http_request_seconds", "Seconds until the answer", seconds.clone());
@@ -89,6 +90,11 @@ impl Default for Metrics {
         registry.register("password_hashes_waiting", "Password hashes that wait for a worker", hashes_waiting.clone());
         registry.register("password_hashes_computed", "Password hashes computed since the start", hashes.clone());
         registry.register("realms_loaded", "Realms whose snapshot is in memory", realms_loaded.clone());
+        registry.register(
+            "gateway_revocation_position",
+            "The last revocation that the gateway has applied",
+            revocations.clone(),
+        );
         registry.register("database_up", "1 while the database answers", database_up.clone());
         registry.register("database_commits", "Commits since the start", commits.clone());
         registry.register("database_batches", "Batches that these commits held", batches.clone());
@@ -103,6 +109,7 @@ impl Default for Metrics {
             hashes_waiting,
             hashes,
             realms_loaded,
+            revocations,
             database_up,
             commits,
             batches,
@@ -126,6 +133,11 @@ impl Metrics {
     /// Counts an answered token request.
     pub fn token(&self, grant: &'static str, outcome: &'static str) {
         self.tokens.get_or_create(&ByGrant { grant, outcome }).inc();
+    }
+
+    /// Notes the last revocation that the gateway has applied.
+    pub fn applied(&self, position: i64) {
+        self.revocations.set(position);
     }
 
     /// What a gateway without a database counts, as text.

@@ -47,5 +47,6 @@ async fn ready(State(app): State<Shared>) -> impl IntoResponse {
 async fn metrics(State(app): State<Shared>) -> impl IntoResponse {
     let headers =
         [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    app.metrics.applied(app.gateway.gateway.revoked().position);
     (headers, app.metrics.text(&app.engine))
 }

@@ -28,9 +28,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use grantor_flows::fetch::{Boxed, Fetch, Fetched};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -243,6 +245,23 @@ impl Fetch for Outbound {
         Box::pin(async move {
             let answer = self.answer(url).await?;
             Ok(Fetched { max_age: max_age(&answer.headers), body: answer.body })
+        })
+    }
+
+    fn post_as<'a>(
+        &'a self,
+        url: &'a str,
+        (id, secret): (&'a str, &'a str),
+        form: String,
+    ) -> Boxed<'a, Result<Vec<u8>, String>> {
+        Box::pin(async move {
+            let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)));
+            let mut basic = HeaderValue::from_str(&format!("Basic {pair}")).map_err(|error| error.to_string())?;
+            basic.set_sensitive(true);
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, basic)]);
+            let answer = self.post_form(url, headers, form).await?;
+            if answer.status == 200 { Ok(answer.body) } else { Err(format!("it answers {}", named(answer.status))) }
         })
     }
 

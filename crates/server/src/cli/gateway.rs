@@ -116,7 +116,14 @@ pub(crate) async fn run(args: GatewayArgs, output: &Output) -> Result<(), CliErr
     running.spawn(listen::serve("gateway", listener, tls, front, room.strangers, stopping.clone()));
     if let Some(address) = config.server.ops_listen.address() {
         let ops = listen::bind(address, "--ops-listen").await.map_err(|error| CliError::new(error.to_string()))?;
-        running.spawn(listen::serve("ops", ops, None, operations(metrics, is_ready), room.operators, stopping.clone()));
+        running.spawn(listen::serve(
+            "ops",
+            ops,
+            None,
+            operations(metrics, gateway.clone(), is_ready),
+            room.operators,
+            stopping.clone(),
+        ));
     }
     output.line(format!("Grantor {} gateway on {address}, in front of {}", env!("CARGO_PKG_VERSION"), args.issuer))?;
     let looking = tokio::spawn(health(gateway));
@@ -136,7 +143,7 @@ async fn health(gateway: Arc<Gateway>) {
 }
 
 /// Health and metrics: ready once routes and keys are known.
-fn operations(metrics: Arc<Metrics>, is_ready: watch::Receiver<bool>) -> Router {
+fn operations(metrics: Arc<Metrics>, gateway: Arc<Gateway>, is_ready: watch::Receiver<bool>) -> Router {
     let ready = move || {
         let up = *is_ready.borrow();
         let status = if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -144,7 +151,11 @@ fn operations(metrics: Arc<Metrics>, is_ready: watch::Receiver<bool>) -> Router 
         async move { (status, [(CONTENT_TYPE, "application/json")], body.to_string()) }
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let counted = move || async move { ([(CONTENT_TYPE, kind)], metrics.calls_text()) };
+    let counted = move || {
+        metrics.applied(gateway.revoked().position);
+        let text = metrics.calls_text();
+        async move { ([(CONTENT_TYPE, kind)], text) }
+    };
     Router::new()
         .route("/health", any(ready.clone()))
         .route("/health/ready", any(ready))

@@ -702,3 +702,121 @@ async fn a_file_with_a_mistake_keeps_the_routes_and_nothing_else_back() {
     assert!(grantor::gateway::faults(&world.app).is_empty());
     let _ = std::fs::remove_dir_all(&folder);
 }
+
+/// Seed 2 behind the gateway: tokens of plain login, signed with a shared secret.
+#[tokio::test]
+async fn g17_g20_tokens_of_a_login_open_an_api() {
+    const SECRET: &[u8] = b"test-secret-of-login-tokens-0123456789-abcdef";
+    let mapper = |kind: &str, more: Value| {
+        let mut config = json!({"access.token.claim": "true", "introspection.token.claim": "true"});
+        merge(&mut config, &more);
+        json!({"name": kind, "protocol": "openid-connect", "protocolMapper": kind, "config": config})
+    };
+    let realm = json!({
+        "realm": "shop", "enabled": true, "roles": {"realm": [{"name": "buyer"}]},
+        "clients": [{"clientId": "app", "publicClient": true, "defaultClientScopes": [], "optionalClientScopes": [],
+            "attributes": {"grantor.login": "body", "access.token.signed.response.alg": "HS256"},
+            "protocolMappers": [mapper("oidc-sub-mapper", json!({})),
+                mapper("oidc-usermodel-realm-role-mapper", json!({"claim.name": "roles", "jsonType.label": "String", "multivalued": "true"})),
+                mapper("oidc-audience-mapper", json!({"included.client.audience": "app"}))]}],
+        "users": [{"username": "bob", "enabled": true, "email": "b@example.test", "firstName": "B", "lastName": "B", "realmRoles": ["buyer"],
+            "credentials": [{"type": "password", "value": "Passw0rd!"}]}],
+        "components": {"org.keycloak.keys.KeyProvider": [{"name": "login", "providerId": "hmac-generated",
+            "config": {"priority": ["200"], "algorithm": ["HS256"], "kid": ["login-1"], "secret": [URL_SAFE_NO_PAD.encode(SECRET)]}}]},
+    });
+    let world = World::with(&realm.to_string()).await;
+    let upstream = Upstream::start().await;
+    let api = ApiDocument {
+        name: "shop".to_owned(),
+        realm: Some("shop".to_owned()),
+        audience: Some("app".to_owned()),
+        upstreams: vec![upstream.url()],
+        rules: vec![
+            RuleDocument { roles: vec!["buyer".to_owned()], ..rule("GET", "/cart") },
+            RuleDocument { roles: vec!["admin".to_owned()], ..rule("GET", "/admin") },
+        ],
+        ..ApiDocument::default()
+    };
+    let gate = Gate::open(&world, &[api]).await;
+    let body = r#"{"username":"bob","password":"Passw0rd!"}"#;
+    let request = crate::support::request(
+        http::Method::POST,
+        "/realms/shop/login",
+        &[("content-type", "application/json")],
+        body,
+    );
+    let token = world.send(request).await.expect(200).text("access_token");
+    world.refresh().await;
+    let seen = gate.get(HOST, "/cart", &token).await.expect(200).json();
+    assert_eq!(seen["headers"]["x-auth-subject"], json!([claims(&token)["sub"]]));
+    assert_eq!(seen["headers"]["x-auth-roles"], json!(["buyer"]));
+    gate.get(HOST, "/admin", &token).await.expect(403);
+    let count = upstream.count();
+    let signed = |algorithm: Algorithm, secret: &[u8]| {
+        let key = SigningKey::hmac("login-1".to_owned(), algorithm, secret).unwrap();
+        resigned(&token, &json!({"alg": algorithm.name(), "typ": "JWT", "kid": "login-1"}), &key)
+    };
+    let rsa = world.realm("shop").await.keys.published(world.now()).find_map(|key| key.n.clone()).unwrap_or_default();
+    for (what, token) in [
+        ("another secret", signed(Algorithm::HS256, b"another-secret-of-login-tokens-0123456789-abc")),
+        ("HS384 with the right secret", signed(Algorithm::HS384, &[SECRET, b"000"].concat())),
+        ("HS512 with the right secret", signed(Algorithm::HS512, &SECRET.repeat(2))),
+        ("a public number as secret", signed(Algorithm::HS256, format!("{rsa:0<32}").as_bytes())),
+    ] {
+        assert_eq!(gate.get(HOST, "/cart", &token).await.status, 401, "{what}");
+    }
+    assert_eq!(upstream.count(), count);
+}
+
+/// Another issuer: its JWTs by its key set, its opaque tokens by asking it.
+#[tokio::test]
+async fn tokens_of_another_issuer_count_where_an_api_says_so() {
+    use crate::support::partner::{Does, KeyServer};
+    let partner = Partner::trusted();
+    let keys = KeyServer::start(Does::Publish(partner.key_set())).await;
+    let active = json!({"active": true, "client_id": "theirs", "sub": "u1", "aud": "orders", "scope": "orders:read"});
+    let asked = KeyServer::start(Does::Publish(active)).await;
+    let secret = std::env::temp_dir().join(format!("grantor-secret-{}", std::process::id()));
+    std::fs::write(&secret, "test-secret\n").unwrap();
+    let world = World::with_neighbours(KAIZTEN).await;
+    let upstream = Upstream::start().await;
+    let issuer = grantor_model::api::IssuerDocument {
+        issuer: "https://other.example".to_owned(),
+        jwks_url: Some(keys.url()),
+        algorithms: Vec::new(),
+        introspection: Some(grantor_model::api::IntrospectionDocument {
+            url: asked.url(),
+            client_id: "grantor".to_owned(),
+            client_secret_file: secret.to_str().unwrap().to_owned(),
+        }),
+    };
+    let api = ApiDocument {
+        name: "orders".to_owned(),
+        realm: Some("kaizten".to_owned()),
+        issuers: vec![issuer],
+        upstreams: vec![upstream.url()],
+        rules: vec![RuleDocument { scopes: vec!["orders:read".to_owned()], ..rule("GET", "/orders") }],
+        ..ApiDocument::default()
+    };
+    let gate = Gate::open(&world, &[api]).await;
+    let claims = json!({"iss": "https://other.example", "sub": "u1", "aud": ["orders"], "iat": BEGINNING, "exp": BEGINNING + 300, "scope": "orders:read", "client_id": "theirs"});
+    let seen = gate.get(HOST, "/orders", &partner.assertion(&claims)).await.expect(200).json();
+    assert_eq!(seen["headers"]["x-auth-issuer"], json!(["https://other.example"]));
+    for (change, status) in
+        [(json!({"iss": "https://evil.example"}), 401), (json!({"aud": "x"}), 401), (json!({"scope": ""}), 403)]
+    {
+        let mut claims = claims.clone();
+        merge(&mut claims, &change);
+        assert_eq!(gate.get(HOST, "/orders", &partner.assertion(&claims)).await.status, status, "{change}");
+    }
+    gate.get(HOST, "/orders", "opaque-token").await.expect(200);
+    gate.get(HOST, "/orders", "opaque-token").await.expect(200);
+    assert_eq!(asked.asked(), 1, "remembered for a while");
+    asked.now_does(Does::Publish(json!({"active": false})));
+    world.later(31);
+    world.refresh().await;
+    gate.get(HOST, "/orders", "opaque-token").await.expect(401);
+    asked.now_does(Does::Close);
+    gate.get(HOST, "/orders", "another-one").await.expect(503);
+    let _ = std::fs::remove_file(secret);
+}
