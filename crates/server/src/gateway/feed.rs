@@ -41,6 +41,9 @@ pub(crate) struct Asked {
     pub(crate) position: i64,
     /// The change that its routes and keys are of; less than any when it has none.
     pub(crate) change: i64,
+    /// Where it wants to read the log again from, without waiting: what has passed is not in it any more.
+    #[serde(default)]
+    pub(crate) since: Option<i64>,
     /// What it refused.
     #[serde(default)]
     pub(crate) decisions: Vec<Decision>,
@@ -159,7 +162,7 @@ async fn told(app: &Shared, inbound: &Inbound, asked: Asked) -> Result<Told, Err
     }
     let is_new = || gateway.revoked().position != asked.position || super::change(app) != asked.change;
     let mut waited = Duration::ZERO;
-    while !is_new() && waited < PATIENCE {
+    while asked.since.is_none() && !is_new() && waited < PATIENCE {
         tokio::time::sleep(LOOK).await;
         waited += LOOK;
     }
@@ -170,7 +173,7 @@ async fn told(app: &Shared, inbound: &Inbound, asked: Asked) -> Result<Told, Err
     // The end of the log first: what comes after it comes with the next answer.
     let end = store.revocation_position().await.map_err(unavailable)?;
     let anew = asked.position > end;
-    let after = if anew { i64::MIN } else { asked.position };
+    let after = if anew { i64::MIN } else { asked.since.unwrap_or(asked.position) };
     let most = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
     let revocations = store.revocations_after(after, most).await.map_err(unavailable)?;
     let more = revocations.len() >= AT_ONCE;

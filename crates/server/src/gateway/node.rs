@@ -26,6 +26,9 @@ use crate::outbound::Outbound;
 /// Refusals that wait for the next exchange; what is more is logged only.
 const WAITING: usize = 1_000;
 
+/// Seconds after which the log is read again.
+const FORGET: i64 = 3_600;
+
 /// Bytes of refusals that one exchange carries.
 const LARGEST: usize = 64 * 1024;
 
@@ -161,6 +164,23 @@ impl Subscription {
         })
     }
 
+    /// Reads the whole log again: entries whose tokens have expired are not in it any more.
+    async fn again(&self, gateway: &Gateway, asked: &mut Asked) -> Result<(), String> {
+        let mut all = Vec::new();
+        let (name, position, change) = (asked.name.clone(), asked.position, asked.change);
+        let mut page = Asked { name, position, change, since: Some(0), decisions: Vec::new() };
+        loop {
+            let mut told = self.exchange(&page).await?;
+            all.append(&mut told.revocations);
+            page.since = Some(told.position);
+            if !told.more {
+                gateway.replace_revoked(told.position, &all);
+                asked.position = told.position;
+                return Ok(());
+            }
+        }
+    }
+
     async fn exchange(&self, asked: &Asked) -> Result<Told, String> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, self.authorization.clone());
@@ -183,8 +203,9 @@ pub(crate) async fn follow(
     from: Subscription,
     began: tokio::sync::oneshot::Sender<()>,
 ) {
-    let mut asked = Asked { name: from.name.clone(), position: 0, change: i64::MIN, decisions: Vec::new() };
+    let mut asked = Asked { name: from.name.clone(), change: i64::MIN, ..Asked::default() };
     let (mut began, mut failing) = (Some(began), false);
+    let mut forgot = crate::start::now();
     loop {
         asked.decisions = log.take();
         let sent = crate::start::now();
@@ -194,6 +215,12 @@ pub(crate) async fn follow(
             Ok(true) => {}
             Ok(false) => {
                 gateway.hear(sent);
+                if forgot.plus_seconds(FORGET) <= sent {
+                    forgot = sent;
+                    if let Err(reason) = from.again(&gateway, &mut asked).await {
+                        tracing::warn!(reason, "revocations that have passed are kept");
+                    }
+                }
                 if std::mem::take(&mut failing) {
                     tracing::info!("the feed is back");
                 }
