@@ -431,16 +431,26 @@ async fn oidc_was_put(app: &Shared, inbound: &mut Inbound) -> Result<Answer, Tol
     let fresh = app.engine.entropy.letters(43)?;
     let edit = |document: &mut ClientDocument, secrets: &mut ClientSecrets| {
         oidc.apply(document);
-        if document.is_public() {
-            *secrets = ClientSecrets { kept: std::mem::take(&mut secrets.kept), ..ClientSecrets::default() };
-        } else if secrets.secret.is_none() && !document.switched_on(s::REVOKED) {
-            secrets.secret = Some(fresh.clone());
-            document.attributes.insert(attribute::CREATED.to_owned(), Some(now.seconds().to_string()));
-        }
+        with_fitting_secret(document, secrets, &fresh, now);
         Ok(Vec::new())
     };
     app.engine.edit_client(&realm, client.client_id(), now, edit).await?;
     oidc_answer(app, &realm, client.client_id()).await
+}
+
+/// A public client has no secret; one that begins to prove itself gets one, unless its access was revoked.
+pub(super) fn with_fitting_secret(
+    document: &mut ClientDocument,
+    secrets: &mut ClientSecrets,
+    fresh: &str,
+    now: grantor_model::Instant,
+) {
+    if document.is_public() {
+        *secrets = ClientSecrets { kept: std::mem::take(&mut secrets.kept), ..ClientSecrets::default() };
+    } else if secrets.secret.is_none() && !document.switched_on(s::REVOKED) {
+        secrets.secret = Some(fresh.to_owned());
+        document.attributes.insert(attribute::CREATED.to_owned(), Some(now.seconds().to_string()));
+    }
 }
 
 /// Ends what an application holds: its secrets and everything that was given out to it.

@@ -7,7 +7,9 @@ use http::header::LOCATION;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::applications::{AccessToken, IdToken, Oidc, RefreshToken, applications, create, judged_name, oidc_of};
+use super::applications::{
+    AccessToken, IdToken, Oidc, RefreshToken, applications, create, judged_name, oidc_of, with_fitting_secret,
+};
 use super::manage::{Told, enter, location};
 use crate::app::Shared;
 use crate::http::Inbound;
@@ -192,14 +194,23 @@ async fn was_put(app: &Shared, inbound: &mut Inbound) -> Result<Answer, Told> {
     oidc.judged()?;
     let mut proof = ClientDocument::default();
     model.authentication(app, &mut proof).await?;
-    let edit = |document: &mut ClientDocument, _: &mut grantor_flows::admin::clients::ClientSecrets| {
+    let (fresh, now) = (app.engine.entropy.letters(43)?, inbound.context.now);
+    let edit = |document: &mut ClientDocument, secrets: &mut grantor_flows::admin::clients::ClientSecrets| {
         document.name = Some(model.client_name.clone());
+        // This model knows no origins: those that there are stay.
+        let origins = document.web_origins.clone();
         oidc.apply(document);
+        document.web_origins = origins;
+        with_fitting_secret(document, secrets, &fresh, now);
         document.client_authenticator_type.clone_from(&proof.client_authenticator_type);
+        // A key set that is not named any more proves nothing any more.
+        for name in ["use.jwks.url", "jwks.url"] {
+            document.attributes.remove(name);
+        }
         document.attributes.extend(proof.attributes.clone());
         Ok(Vec::new())
     };
-    app.engine.edit_client(&realm, &id, inbound.context.now, edit).await?;
+    app.engine.edit_client(&realm, &id, now, edit).await?;
     Ok(Answer::json(StatusCode::OK, &described(app, inbound, &realm.name, &id).await?))
 }
 

@@ -371,7 +371,19 @@ async fn programs_register_clients() {
     let put =
         json!({"client_name": "billing", "grant_types": ["client_credentials"], "ext_application_token_lifetime": 60});
     let now = ask(&world, Method::PUT, &format!("{REGISTER}/{id}"), &root(), put).await.expect(200);
-    assert_eq!((now.json()["ext_application_token_lifetime"].as_i64(), now.text("client_secret")), (Some(60), secret));
+    assert_eq!(
+        (now.json()["ext_application_token_lifetime"].as_i64(), now.text("client_secret")),
+        (Some(60), secret.clone())
+    );
+    // Public it has no secret; asked to prove itself again, it gets another one.
+    let change = async |public: bool| {
+        let put = json!({"client_name": "billing", "grant_types": [GRANT, "password"], "ext_public_client": public});
+        ask(&world, Method::PUT, &format!("{REGISTER}/{id}"), &root(), put).await.expect(200).json()["client_secret"]
+            .clone()
+    };
+    assert_eq!(change(true).await, Value::Null);
+    let another = change(false).await;
+    assert!(another.is_string() && another != now.json()["client_secret"], "{another}");
     ask(&world, Method::DELETE, &format!("{REGISTER}/{id}"), &root(), Value::Null).await.expect(204);
     ask(&world, Method::GET, &format!("{REGISTER}/{id}"), &root(), Value::Null).await.expect(404);
 }
