@@ -13,6 +13,7 @@ pub mod issuer;
 mod known;
 mod memory;
 pub mod path;
+mod permit;
 mod rate;
 pub mod revoked;
 pub mod table;

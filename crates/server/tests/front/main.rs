@@ -27,6 +27,7 @@ mod gateway;
 mod gateway_feed;
 mod gateway_revocation;
 mod gateway_streams;
+mod gateway_tokens;
 mod guessing;
 mod introspect;
 mod jwt_bearer;
