@@ -35,12 +35,14 @@ others+=($!)
 grantor realm add shop
 grantor client add app --realm shop --service-account --json >"$folder/app.json"
 grantor client add other --realm shop --service-account --json >"$folder/other.json"
-grantor api add orders --realm shop --host api.test --upstream "http://127.0.0.1:$upstream_port" \
+printf '[wso2]\naudiences = ["orders"]\n' >"$folder/run/grantor.toml"
+grantor api add orders --realm shop --host api.test --when-stale introspect --upstream "http://127.0.0.1:$upstream_port" \
   --rule 'GET /orders' --rule 'POST /orders scope=orders:write' --rule 'GET /health public'
 grantor api allow orders --client app
 grantor client add edge --realm master --gateway --json | jq -r .secret >"$folder/edge"
 start_server
-(become "$server_binary" gateway --issuer "$base" --client-id edge --client-secret-file "$folder/edge" \
+printf '[gateway]\nstale_after_seconds = 4\n' >"$folder/node.toml"
+(become "$server_binary" gateway --config "$folder/node.toml" --issuer "http://127.0.0.1:$nginx_port/issuer" --client-id edge --client-secret-file "$folder/edge" \
   --gateway-listen "127.0.0.1:$node_port" --ops-listen off >"$folder/node.log" 2>&1) &
 others+=($!)
 node=http://127.0.0.1:$node_port
@@ -104,6 +106,35 @@ grantor revocations --json | jq -e '.entries == 1 and (.gateways | length == 2) 
 
 python3 -B tests/gateways/revoke.py "$base/realms/shop" app "$(jq -r .secret "$folder/app.json")" api.test /orders 60 "$gate" "$node" \
   -- "$server_binary" revocations --json --data "$folder/data" || failed=1
+
+# An opaque token says nothing itself: the gateway without a database asks.
+basic=(-u "app:$(jq -r .secret "$folder/app.json")")
+opaque=$(curl -sf "${basic[@]}" "$base/t/shop/oauth2/token" -d grant_type=client_credentials | jq -r .access_token)
+expect 200 'an opaque token' -H "Authorization: Bearer $opaque" @/orders
+expect 401 'an opaque token that is none' -H "Authorization: Bearer ${opaque}x" @/orders
+
+# The feed is lost for the gateway without a database: after a while it asks about each token, as the API wants it.
+at_node() {
+  local status
+  status=$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: api.test' -H "Authorization: Bearer $3" "$node/orders")
+  if [ "$status" = "$1" ]; then echo "ok      $2 (node: $status)"; else echo "FAILED  $2: node answers $status, not $1"; failed=1; fi
+}
+kept=$(token app)
+ended=$(token app)
+touch "$folder/cut-feed"
+sleep 7
+curl -sf "$base/realms/shop/protocol/openid-connect/revoke" "${basic[@]}" -d "token=$ended"
+at_node 200 'a good token while the feed is lost' "$kept"
+at_node 401 'a revoked token while the feed is lost' "$ended"
+touch "$folder/cut-introspect"
+at_node 503 'while nothing can be asked' "$(token app)"
+rm "$folder/cut-feed" "$folder/cut-introspect"
+for _ in $(seq 50); do
+  [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: api.test' -H "Authorization: Bearer $(token app)" "$node/orders")" = 200 ] && break
+  sleep 0.2
+done
+at_node 200 'a good token when the feed is back' "$(token app)"
+at_node 401 'a revoked token when the feed is back' "$ended"
 
 stop_server || failed=1
 exit "$failed"

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant as Stopwatch;
 
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::enforce::{Ask, Denied, With};
 use crate::forward::{self, Added, Body, DECISION};
 use crate::rate::Standing;
+use crate::statement::KEYS;
 use crate::{From, Gateway};
 
 /// What callers are told about refusals, besides the status and the id of the decision.
@@ -37,7 +39,7 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining"
 const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// Answers a call.
-pub(crate) async fn answer(gateway: &Gateway, from: From, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(gateway: &Arc<Gateway>, from: From, request: Request<Incoming>) -> Response<Body> {
     let started = Stopwatch::now();
     let (parts, body) = request.into_parts();
     let host = match parts.headers.get(HOST) {
@@ -72,7 +74,7 @@ pub(crate) async fn answer(gateway: &Gateway, from: From, request: Request<Incom
     };
     let id = gateway.next_id();
     let added = Added { decision: &id, address: from.address, secure: from.secure, host: &head.host };
-    let mut answer = match forward::forward(&gateway.clients, &allowed, (parts, body), &added, from.now).await {
+    let mut answer = match forward::forward(gateway, &allowed, (parts, body), &added, from.now).await {
         Ok(mut answer) => {
             answer.headers_mut().insert(DECISION, id);
             answer
@@ -262,8 +264,15 @@ pub(crate) fn own(status: StatusCode, body: &Value) -> Response<Body> {
     answer
 }
 
-/// What a client needs to know to get a token (RFC 9728 section 3).
+/// What a client needs to know to get a token (RFC 9728 section 3), and what an upstream needs to verify identities.
 fn metadata(gateway: &Gateway, from: From, head: &Head) -> Option<Response<Body>> {
+    if head.path.path() == KEYS && head.method == Method::GET {
+        let signer = gateway.settings.signer.as_ref()?;
+        let mut answer = own(StatusCode::OK, &signer.key_set());
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+        answer.headers_mut().insert(DECISION, gateway.next_id());
+        return Some(answer);
+    }
     let rest = head.path.path().strip_prefix(METADATA)?;
     let path = if rest.is_empty() { "/" } else { rest };
     let table = gateway.table.load();

@@ -2,6 +2,7 @@
 //! `grantor api check`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use grantor_model::api::WhenStale;
 use grantor_model::jose::{self, JoseError};
@@ -162,6 +163,9 @@ impl Gateway {
         let known = self.authenticated(&table, api, ask, &mut case).await?;
         case.known = Some(known.clone());
         self.alive(api, &known, ask, &mut case)?;
+        if self.is_stale(ask.now) && known.issuer.realm_id().is_some() {
+            while_unheard(self.heard(), api, &known, ask.now, &mut case).await?;
+        }
         let rule = match found {
             Found::Rule(rule) => rule,
             Found::OtherMethods(methods) => {
@@ -339,40 +343,37 @@ impl Gateway {
             }
             Some(Holder::Since(_)) | None => case.trail.pass("client"),
         }
-        self.not_revoked(api, known, ask.now, case)
+        self.not_revoked(known, case)
     }
 
-    fn not_revoked(&self, api: &Api, known: &Known, now: Instant, case: &mut Case<'_>) -> Result<(), Box<Denied>> {
+    /// Whether a token that was let through once would not be known as revoked now. Times do not count: what was opened
+    /// in time may outlast its token.
+    pub(crate) fn stands(&self, api: &str, known: &Known) -> bool {
+        let table = self.table.load();
+        // As the issuer stands now: the one that verified the token may be of a table before.
+        let issuer = table.named(api).and_then(|api| {
+            api.issuers
+                .iter()
+                .find(|now| now.name() == known.issuer.name() && now.realm_id() == known.issuer.realm_id())
+        });
+        let Some(issuer) = issuer.filter(|issuer| issuer.still_has(known.kid.as_deref())) else { return false };
+        let iat = known.times.iat;
+        let holder_stands = match known.client().map(|client| issuer.holder(client)) {
+            Some(Holder::Gone | Holder::Off) => false,
+            Some(Holder::Since(since)) => iat >= since,
+            None => true,
+        };
+        holder_stands
+            && iat >= issuer.not_before()
+            && issuer.realm_id().is_none_or(|realm| self.revoked.load().of(realm, named(known)).is_none())
+    }
+
+    fn not_revoked(&self, known: &Known, case: &mut Case<'_>) -> Result<(), Box<Denied>> {
         let Some(realm_id) = known.issuer.realm_id() else {
             return Ok(());
         };
-        if self.is_stale(now) {
-            let short = known.times.exp.saturating_sub(known.times.iat) <= SHORT;
-            let lets = match api.when_stale {
-                WhenStale::Accept => true,
-                WhenStale::AcceptShort => short,
-                WhenStale::Refuse => false,
-            };
-            if !lets {
-                let heard = now.seconds().saturating_sub(self.heard().seconds());
-                return Err(case.unavailable(
-                    "revocations",
-                    "heard of a moment ago",
-                    &format!("last heard of {heard} s ago"),
-                ));
-            }
-        }
         let revoked = self.revoked.load();
-        let text = |name: &str| known.claims.get(name).and_then(Value::as_str);
-        let named = Named {
-            token: text("jti"),
-            session: text("sid"),
-            client: known.client(),
-            user: text("sub"),
-            key: known.kid.as_deref(),
-            issued: known.times.iat,
-        };
-        if let Some(what) = revoked.of(realm_id, named) {
+        if let Some(what) = revoked.of(realm_id, named(known)) {
             return Err(case.bad_token(
                 "revocations",
                 "no revocation that names the token",
@@ -383,6 +384,52 @@ impl Gateway {
         case.trail.pass("revocations");
         Ok(())
     }
+}
+
+/// What of a token revocations may name.
+fn named(known: &Known) -> Named<'_> {
+    let text = |name: &str| known.claims.get(name).and_then(Value::as_str);
+    Named {
+        token: text("jti"),
+        session: text("sid"),
+        client: known.client(),
+        user: text("sub"),
+        key: known.kid.as_deref(),
+        issued: known.times.iat,
+    }
+}
+
+/// What the API wants while nobody has told of revocations for a while.
+async fn while_unheard(
+    heard: Instant,
+    api: &Api,
+    known: &Known,
+    now: Instant,
+    case: &mut Case<'_>,
+) -> Result<(), Box<Denied>> {
+    let lets = match api.when_stale {
+        WhenStale::Accept => true,
+        WhenStale::AcceptShort => known.times.exp.saturating_sub(known.times.iat) <= SHORT,
+        WhenStale::Introspect if now.seconds() < known.vouched.load(Ordering::Relaxed) => true,
+        WhenStale::Introspect => match known.issuer.introspect(known.token(), now).await {
+            Ok(Some(_)) => {
+                let until = now.seconds().saturating_add(known.issuer.introspection_lasts().min(INTROSPECTED));
+                known.vouched.store(until, Ordering::Relaxed);
+                true
+            }
+            Ok(None) => {
+                let expected = "a token that its issuer calls active";
+                return Err(case.bad_token("introspection", expected, "an inactive one", "The token was revoked"));
+            }
+            Err(reason) => return Err(case.unavailable("introspection", "an answer", &reason)),
+        },
+        WhenStale::Refuse => false,
+    };
+    if lets {
+        return Ok(());
+    }
+    let silence = format!("last heard of {} s ago", now.seconds().saturating_sub(heard.seconds()));
+    Err(case.unavailable("revocations", "heard of a moment ago", &silence))
 }
 
 /// Asks the issuer about a token that says nothing itself.

@@ -1,5 +1,6 @@
 //! Hands a call on, and its answer back: streaming both ways, headers of one hop taken off, an upgrade joined through.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use grantor_model::api::PassToken;
 use grantor_model::{Code, Error, Instant, Kind};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -21,9 +22,13 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::timeout;
 
+use crate::Gateway;
 use crate::body::{Guarded, TOO_MUCH};
 use crate::enforce::Allowed;
 use crate::identity::is_forged;
+use crate::known::Known;
+use crate::lease::{Lease, Watched};
+use crate::statement::{Signer, X_AUTH_JWT};
 use crate::upstream::Upstream;
 
 /// How long a connection to an upstream may take to be made.
@@ -37,7 +42,7 @@ const IDLE: Duration = Duration::from_secs(15);
 const TRIES: usize = 3;
 
 /// The body of an answer: an upstream's, or our own.
-pub type Body = Either<Incoming, Full<Bytes>>;
+pub type Body = Either<Watched, Full<Bytes>>;
 
 type Sent = Either<Guarded, Empty<Bytes>>;
 type Https = HttpsConnector<HttpConnector>;
@@ -133,7 +138,7 @@ impl Failed {
 
 /// Hands a call on.
 pub(crate) async fn forward(
-    clients: &Clients,
+    gateway: &Arc<Gateway>,
     allowed: &Allowed,
     (mut parts, body): (Parts, Incoming),
     added: &Added<'_>,
@@ -147,6 +152,9 @@ pub(crate) async fn forward(
     let on_this_side =
         upgrade.is_some().then(|| hyper::upgrade::on(Request::from_parts(taken_for_upgrade(&mut parts), ())));
     rewritten(&mut parts, allowed, added, upgrade.as_ref())?;
+    if let Some(known) = allowed.known.as_ref().filter(|_| api.document.identity_jwt) {
+        stated(&mut parts.headers, gateway.settings.signer.as_deref(), known, api.document.audience(), now)?;
+    }
     let path = target(&parts, allowed)?;
     let has_body = !body.is_end_stream();
     let (mut body, progress) = match has_body {
@@ -168,7 +176,7 @@ pub(crate) async fn forward(
         this.uri = uri;
         this.version = if upstream.prior_knowledge { Version::HTTP_2 } else { Version::HTTP_11 };
         let sent = body.take().map_or(Either::Right(Empty::new()), Either::Left);
-        let exchange = clients.send(upstream, Request::from_parts(this, sent));
+        let exchange = gateway.clients.send(upstream, Request::from_parts(this, sent));
         match answered(exchange, api.timeout, progress.as_deref()).await {
             None => {
                 upstream.failed(now);
@@ -176,7 +184,7 @@ pub(crate) async fn forward(
             }
             Some(Ok(answer)) => {
                 upstream.answered();
-                return Ok(handed_back(answer, on_this_side));
+                return Ok(handed_back(answer, on_this_side, Lease::of(gateway, allowed)));
             }
             Some(Err(error)) => {
                 if progress.as_ref().is_some_and(|progress| progress.load(Ordering::Relaxed) == TOO_MUCH) {
@@ -337,6 +345,23 @@ fn rewritten(
     Ok(())
 }
 
+/// Adds the gateway's signed word on who calls.
+fn stated(
+    headers: &mut HeaderMap,
+    signer: Option<&Signer>,
+    known: &Known,
+    audience: &str,
+    now: Instant,
+) -> Result<(), Box<Failed>> {
+    let failed = |actual: String| {
+        let expected = "a key to sign identities with ([gateway] identity_key)";
+        Box::new(Failed { error: Error::unavailable(actual.clone()), check: "identity_jwt", expected, actual })
+    };
+    let signer = signer.ok_or_else(|| failed("none".to_owned()))?;
+    headers.insert(X_AUTH_JWT, signer.of(known, audience, now).map_err(|error| failed(error.to_string()))?);
+    Ok(())
+}
+
 /// `Connection` may name headers of one hop, and not those that decide what a request is.
 fn misused_connection(headers: &HeaderMap) -> Option<&'static str> {
     let ends = ["authorization", "host", "content-length", "cookie", "content-type"];
@@ -366,13 +391,24 @@ fn traced(headers: &mut HeaderMap, decision: &HeaderValue) {
 }
 
 /// The answer as the caller gets it.
-fn handed_back(mut answer: Response<Incoming>, on_this_side: Option<hyper::upgrade::OnUpgrade>) -> Response<Body> {
+/// Whether an answer lasts as long as somebody listens.
+fn lasts(answer: &Response<Incoming>) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.starts_with(b"text/event-stream") || kind.starts_with(b"application/grpc")
+}
+
+fn handed_back(
+    mut answer: Response<Incoming>,
+    on_this_side: Option<hyper::upgrade::OnUpgrade>,
+    lease: Option<Lease>,
+) -> Response<Body> {
+    let mut lease = lease.filter(|_| on_this_side.is_some() || lasts(&answer));
     let protocol = answer.headers().get(UPGRADE).cloned();
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let (Some(ours), Some(protocol)) = (on_this_side, protocol)
     {
         let theirs = hyper::upgrade::on(&mut answer);
-        tokio::spawn(joined(ours, theirs));
+        tokio::spawn(joined(ours, theirs, lease.take()));
         without_hop(answer.headers_mut());
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         answer.headers_mut().insert(UPGRADE, protocol);
@@ -382,15 +418,24 @@ fn handed_back(mut answer: Response<Incoming>, on_this_side: Option<hyper::upgra
     // Whose it is: an upstream cannot speak for the gateway.
     answer.headers_mut().remove(DECISION);
     *answer.version_mut() = Version::HTTP_11;
-    answer.map(Either::Left)
+    answer.map(|body| Either::Left(Watched::new(body, lease)))
 }
 
-/// Lets both sides of an upgraded connection speak until one is done.
-async fn joined(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
+/// Lets both sides of an upgraded connection speak until one is done, or the token that opened it is revoked.
+async fn joined(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade, lease: Option<Lease>) {
     let (Ok(ours), Ok(theirs)) = tokio::join!(ours, theirs) else { return };
     let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await {
-        tracing::debug!(%error, "an upgraded connection ended");
+    let ended = async {
+        match &lease {
+            Some(lease) => lease.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = tokio::io::copy_bidirectional(&mut ours, &mut theirs) => if let Err(error) = result {
+            tracing::debug!(%error, "an upgraded connection ended");
+        },
+        () = ended => tracing::info!("an upgraded connection ends: its token was revoked"),
     }
 }
 

@@ -80,7 +80,8 @@ pub trait Issuer: Send + Sync + Debug {
         0
     }
 
-    /// The claims of a token that says nothing itself, if it is good and this issuer's.
+    /// The claims of a token that says nothing itself, or of which nobody tells whether it was revoked, if it is good and
+    /// this issuer's.
     fn introspect<'a>(
         &'a self,
         _token: &'a str,

@@ -1,9 +1,13 @@
 //! A token that was verified, and what it says of who calls.
 
+use std::sync::atomic::AtomicI64;
+
+use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
 use crate::identity::Identity;
 use crate::issuer::SharedIssuer;
+use crate::statement::Made;
 
 /// A token that was verified.
 #[derive(Debug)]
@@ -18,6 +22,10 @@ pub struct Known {
     /// When it has to be asked for again, if it says nothing itself.
     pub(crate) ask_again: Option<i64>,
     pub(crate) times: Times,
+    /// The second until which its issuer's word holds, while nobody tells of revocations.
+    pub(crate) vouched: AtomicI64,
+    /// The gateway's last signed word on it.
+    pub(crate) statement: ArcSwapOption<Made>,
     scopes: Vec<String>,
     /// What the upstream is told.
     pub identity: Identity,
@@ -46,7 +54,11 @@ impl Known {
             _ => Vec::new(),
         };
         let identity = Identity::default();
-        let mut known = Self { token: token.into(), epoch, issuer, kid, claims, ask_again, times, scopes, identity };
+        let vouched = AtomicI64::new(i64::MIN);
+        let statement = ArcSwapOption::empty();
+        let token = token.into();
+        let mut known =
+            Self { token, epoch, issuer, kid, claims, ask_again, times, vouched, statement, scopes, identity };
         known.identity = Identity::of(&known);
         known
     }

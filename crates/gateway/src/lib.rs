@@ -11,11 +11,13 @@ pub mod host;
 mod identity;
 pub mod issuer;
 mod known;
+mod lease;
 mod memory;
 pub mod path;
 mod permit;
 mod rate;
 pub mod revoked;
+mod statement;
 pub mod table;
 pub mod upstream;
 
@@ -38,6 +40,7 @@ pub use identity::{Identity, WRITTEN, is_forged};
 pub use known::Known;
 pub use rate::Standing;
 use revoked::Revoked;
+pub use statement::Signer;
 use table::Table;
 
 /// What a gateway is set up with.
@@ -49,11 +52,13 @@ pub struct Settings {
     pub detail: Detail,
     /// Seconds without news of revocations after which they count as not known.
     pub stale_after: i64,
+    /// What signs identities for upstreams.
+    pub signer: Option<Arc<Signer>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tokens: 16_384, detail: Detail::Code, stale_after: 10 }
+        Self { tokens: 16_384, detail: Detail::Code, stale_after: 10, signer: None }
     }
 }
 
@@ -157,7 +162,7 @@ impl Gateway {
     }
 
     /// Answers a call: hands it on, or refuses it.
-    pub async fn answer(&self, from: From, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(self: &Arc<Self>, from: From, request: Request<Incoming>) -> Response<Body> {
         answer::answer(self, from, request).await
     }
 

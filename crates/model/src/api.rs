@@ -37,6 +37,9 @@ pub struct ApiDocument {
     pub health: Option<String>,
     /// How the upstream gets the token.
     pub pass_token: PassToken,
+    /// Whether the upstream gets the gateway's own signed word on who calls.
+    #[serde(skip_serializing_if = "is_false")]
+    pub identity_jwt: bool,
     /// Seconds that an upstream may take to begin its answer.
     pub timeout_seconds: u32,
     /// The most bytes of a request's body; 0 is no limit.
@@ -64,6 +67,7 @@ impl Default for ApiDocument {
             upstreams: Vec::new(),
             health: None,
             pass_token: PassToken::Authorization,
+            identity_jwt: false,
             timeout_seconds: 30,
             body_bytes: 10 * 1024 * 1024,
             rate: None,
@@ -196,6 +200,8 @@ pub enum WhenStale {
     /// Only tokens that live five minutes at most count.
     #[default]
     AcceptShort,
+    /// A token counts when its issuer says so, and for half a minute after that.
+    Introspect,
     /// None counts.
     Refuse,
 }

@@ -106,6 +106,7 @@ pub fn table() -> Vec<Route> {
         POST "/envoy.service.auth.v3.Authorization/Check" "token" gateway::envoy::check, "Decides for Envoy over gRPC";
         GET "/api/decisions/{id}" "token" gateway::decisions::get, "Why a call was refused: for the client whose token it was, and administrators";
         POST "/api/gateway/feed" "client" gateway::feed::post, "Routes, keys and revocations for gateways without a database";
+        POST "/api/gateway/introspect" "client" gateway::feed::introspect, "Whether a token is good now, for such a gateway";
         POST "/api/authz/forward-auth" "token" gateway::authz::forward_auth, "Decides for Traefik or Caddy: the request in X-Forwarded-Method, -Host, -Uri";
         GET "/api/authz/auth-request" "token" gateway::authz::auth_request, "Decides for nginx: the request in X-Original-Method, -Host, -URI";
         GET "/api/authz/ext-authz/{*path}" "token" gateway::authz::ext_authz, "Decides for Envoy: the request itself, below this path";

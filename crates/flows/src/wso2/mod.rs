@@ -13,7 +13,8 @@ mod words;
 pub mod manage;
 
 pub use application::{Application, setting};
-pub use read::{Introspected, claims_of, introspect, revoke, userinfo};
+pub(crate) use read::claims_of;
+pub use read::{Introspected, introspect, revoke, userinfo};
 pub use token::token;
 
 use crate::realms::Realm;

@@ -57,6 +57,14 @@ impl SigningKey {
         Ok(Self { kid, algorithm, material: Material::Rsa { pair, encoding, public } })
     }
 
+    /// A private key from PKCS#8 DER for the usual algorithm of its kind: EdDSA, that of the curve, or RS256.
+    pub fn pkcs8(der: &[u8]) -> Result<Self, JoseError> {
+        let curves = [Algorithm::ES256, Algorithm::ES384, Algorithm::ES512];
+        let found = Self::ed25519(None, der, None).ok();
+        let found = found.or_else(|| curves.into_iter().find_map(|curve| Self::ec(None, curve, der, None).ok()));
+        found.map_or_else(|| Self::rsa(None, Algorithm::RS256, der), Ok)
+    }
+
     /// An EC key from PKCS#8 or SEC 1 DER (`ECPrivateKey`, RFC 5915), on the algorithm's curve.
     ///
     /// The public key need not be inside (Keycloak leaves it out): it is computed from the private one. If it is stored

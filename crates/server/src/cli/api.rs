@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use grantor_gateway::{Ask, table::Api};
-use grantor_model::api::{ApiDocument, PassToken, RuleDocument};
+use grantor_model::api::{ApiDocument, RuleDocument};
 use grantor_model::decision::{Check, Outcome};
 use grantor_model::{Trail, openapi};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::local::{Local, Where};
@@ -52,6 +53,12 @@ pub(crate) struct AddArgs {
     /// How the upstream gets the token: authorization, x-access-token or none [default: authorization]
     #[arg(long, value_name = "HOW")]
     pass_token: Option<String>,
+    /// Give the upstream a signed JWT with the caller's identity, in X-Auth-JWT ([gateway] identity_key)
+    #[arg(long)]
+    identity_jwt: bool,
+    /// While nobody tells of revocations: accept, accept-short, introspect or refuse [default: accept-short]
+    #[arg(long, value_name = "HOW")]
+    when_stale: Option<String>,
     /// Path that answers 2xx when an upstream is well
     #[arg(long, value_name = "PATH")]
     health: Option<String>,
@@ -158,6 +165,12 @@ pub(super) fn text_of(path: &Path) -> Result<String, CliError> {
     read.map_err(|error| CliError::new(format!("{} cannot be read: {error}", path.display())))
 }
 
+/// The meaning of a flag's word; the default without one.
+fn word<T: Default + DeserializeOwned>(given: Option<&str>, flag: &str, words: &str) -> Result<T, CliError> {
+    let Some(given) = given else { return Ok(T::default()) };
+    serde_json::from_value(json!(given)).map_err(|_| CliError::new(format!("{flag} {given}: {words}")))
+}
+
 /// An app on the local store, as far as judging calls needs one.
 async fn app(place: &Where) -> Result<Shared, CliError> {
     let config = place.config()?;
@@ -182,14 +195,13 @@ async fn add(args: AddArgs, output: &Output) -> Result<(), CliError> {
             "name an OpenAPI document with --openapi, or rules: --rule 'GET /orders/{id} scope=orders:read'",
         ));
     }
-    let pass_token = match &args.pass_token {
-        None => PassToken::default(),
-        Some(how) => serde_json::from_value(json!(how))
-            .map_err(|_| CliError::new(format!("--pass-token {how}: authorization, x-access-token or none")))?,
-    };
+    let pass_token = word(args.pass_token.as_deref(), "--pass-token", "authorization, x-access-token or none")?;
+    let when_stale = word(args.when_stale.as_deref(), "--when-stale", "accept, accept-short, introspect or refuse")?;
     let document = ApiDocument {
         name: args.name.clone(),
         pass_token,
+        identity_jwt: args.identity_jwt,
+        when_stale,
         realm: None,
         audience: args.audience,
         hosts: args.host.iter().map(|host| host.to_ascii_lowercase()).collect(),

@@ -81,7 +81,7 @@ pub(crate) async fn run(args: GatewayArgs, output: &Output) -> Result<(), CliErr
     let remote = Remote::without_store(Arc::new(outbound));
     let log = Arc::new(Log::new(metrics.clone(), args.client_id.is_some(), remote));
     let seed = grantor_flows::entropy::Entropy::new().bytes().map(u64::from_ne_bytes).unwrap_or_default();
-    let gateway = Arc::new(Gateway::new(gateway::settings(&config), log.clone(), seed).map_err(told)?);
+    let gateway = Arc::new(Gateway::new(gateway::settings(&config).map_err(told)?, log.clone(), seed).map_err(told)?);
     let (ready, is_ready) = watch::channel(false);
     if let Some(id) = &args.client_id {
         let secret = secret_from(
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: GatewayArgs, output: &Output) -> Result<(), CliErr
             "--client-secret-file FILE",
         )?;
         let name = args.name.unwrap_or_else(|| gateway::name(address));
-        let from = Subscription::new(&args.issuer, name, id, &secret).map_err(told)?;
+        let from = Arc::new(Subscription::new(&args.issuer, name, id, &secret).map_err(told)?);
         let (began, has_begun) = oneshot::channel();
         tokio::spawn(node::follow(gateway.clone(), log, from, began));
         tokio::spawn(async move {

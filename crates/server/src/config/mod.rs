@@ -204,6 +204,8 @@ pub struct Wso2 {
 pub struct Gateway {
     /// A file with further APIs.
     pub routes: Option<PathBuf>,
+    /// The private key that signs identities for upstreams.
+    pub identity_key: Option<PathBuf>,
     /// What callers are told about refusals.
     pub detail: Detail,
     /// How many verified tokens are remembered.
@@ -214,7 +216,13 @@ pub struct Gateway {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { routes: None, detail: Detail::Code, remembered_tokens: 16_384, stale_after_seconds: 10 }
+        Self {
+            routes: None,
+            identity_key: None,
+            detail: Detail::Code,
+            remembered_tokens: 16_384,
+            stale_after_seconds: 10,
+        }
     }
 }
 

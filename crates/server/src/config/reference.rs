@@ -258,6 +258,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "gateway",
+        name: "identity_key",
+        kind: Kind::Path,
+        default: "",
+        example: "\"identity.pem\"",
+        flag: None,
+        about: "File with a private key (PKCS#8: Ed25519, EC or RSA) that signs identities for the upstreams of APIs with `identity_jwt`. \
+                Gateways of one API share it; `openssl genpkey -algorithm ed25519 -out identity.pem` makes one.",
+    },
+    Key {
+        section: "gateway",
         name: "detail",
         kind: Kind::Word(&["none", "code", "text"]),
         default: "code",

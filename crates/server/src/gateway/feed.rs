@@ -16,7 +16,9 @@ use grantor_model::revocation::Revocation;
 use grantor_model::{Code, Decision, Error, Kind, Refused, Trail};
 use grantor_store::revocations::GatewayRow;
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::app::Shared;
 use crate::http::answer::Answer;
@@ -123,9 +125,50 @@ pub(crate) async fn post(app: Shared, mut inbound: Inbound) -> Answer {
     }
 }
 
-/// Reads what a gateway says, once it has shown that it may.
-async fn asked(app: &Shared, inbound: &mut Inbound) -> Result<Asked, Refused> {
+/// What a gateway asks about a token of a realm.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Question {
+    pub(crate) realm: String,
+    pub(crate) token: String,
+}
+
+/// `POST /api/gateway/introspect`: the claims of an access token that is good now, or `{"active":false}`. For opaque
+/// tokens, and while the feed is lost for APIs that want it so.
+pub(crate) async fn introspect(app: Shared, mut inbound: Inbound) -> Answer {
+    let about = About { realm: "master".to_owned(), endpoint: "gateway introspect", ..About::default() };
     let mut trail = Trail::new();
+    let question = match said::<Question>(&app, &mut inbound, "realm and token", &mut trail).await {
+        Ok(question) => question,
+        Err(refused) => {
+            let answer = error::json(refused.error()).no_store();
+            return inbound.refusal(&app, &about, &refused, answer);
+        }
+    };
+    match claims_of(&app, &inbound, &question).await {
+        Ok(claims) => {
+            let mut body = claims.unwrap_or_default();
+            let active = !body.is_empty();
+            body.insert("active".to_owned(), Value::from(active));
+            Answer::json(StatusCode::OK, &body).no_store()
+        }
+        Err(error) => error::json(&error).no_store(),
+    }
+}
+
+async fn claims_of(app: &Shared, inbound: &Inbound, asked: &Question) -> Result<Option<Map<String, Value>>, Error> {
+    let call = inbound.call();
+    let Some(realm) = app.engine.realm(&asked.realm, call.now).await? else { return Ok(None) };
+    grantor_flows::introspect::for_gateway(&app.engine, &call, &realm, &asked.token).await
+}
+
+/// Reads what a gateway says, once it has shown that it may.
+async fn said<T: DeserializeOwned>(
+    app: &Shared,
+    inbound: &mut Inbound,
+    wanted: &'static str,
+    trail: &mut Trail,
+) -> Result<T, Refused> {
     let now = inbound.context.now;
     let master = app.engine.realm("master", now).await.map_err(|error| trail.fail(error))?;
     let Some(master) = master else {
@@ -134,16 +177,21 @@ async fn asked(app: &Shared, inbound: &mut Inbound) -> Result<Asked, Refused> {
     };
     let (call, mut seen) = (inbound.call(), token::Seen::default());
     let none = Parameters::new([]);
-    let client = token::authenticated(&app.engine, &call, &master, &none, &mut seen, &mut trail).await?;
+    let client = token::authenticated(&app.engine, &call, &master, &none, &mut seen, trail).await?;
     if client.document.is_public() || client.document.attribute(FEED) != Some("true") {
         let error = Error::new(Kind::Forbidden, Code::AccessDenied, "This client may not read the feed");
         return Err(trail.refuse("client", "one that was added with --gateway", client.client_id(), error));
     }
     let body = inbound.object().await.map_err(|error| trail.fail(error))?;
-    let mut asked: Asked = serde_json::from_value(body.into()).map_err(|error| {
+    serde_json::from_value(body.into()).map_err(|error| {
         let told = Error::request("The body is not what a gateway says").because(error.to_string());
-        trail.refuse("body", "name, position and change", &error.to_string(), told)
-    })?;
+        trail.refuse("body", wanted, &error.to_string(), told)
+    })
+}
+
+/// Reads what a gateway has applied.
+async fn asked(app: &Shared, inbound: &mut Inbound) -> Result<Asked, Refused> {
+    let mut asked: Asked = said(app, inbound, "name, position and change", &mut Trail::new()).await?;
     asked.name = asked.name.chars().filter(|c| !c.is_control()).take(100).collect();
     asked.decisions.truncate(AT_ONCE);
     Ok(asked)

@@ -11,15 +11,17 @@ pub(crate) mod routes;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grantor_flows::decisions::Decisions;
-use grantor_gateway::{Body, From, Gateway, Settings, Sink};
-use grantor_model::{Decision, Error, Instant};
+use grantor_gateway::{Body, From, Gateway, Settings, Signer, Sink};
+use grantor_model::{Decision, Error, Instant, jose};
 use http::{Request, Response};
 use hyper::body::Incoming;
+use zeroize::Zeroizing;
 
 use crate::app::{App, Clock, Shared};
 use crate::config::Config;
@@ -49,7 +51,7 @@ impl Fed {
     /// # Errors
     /// When no TLS version can be used towards upstreams.
     pub fn new(config: &Config, decisions: Arc<Decisions>, metrics: Arc<Metrics>, seed: u64) -> Result<Self, String> {
-        let gateway = Arc::new(Gateway::new(settings(config), Arc::new(Kept { decisions, metrics }), seed)?);
+        let gateway = Arc::new(Gateway::new(settings(config)?, Arc::new(Kept { decisions, metrics }), seed)?);
         Ok(Self {
             gateway,
             routes: routes::File::new(config.gateway.routes.clone()),
@@ -60,12 +62,27 @@ impl Fed {
 }
 
 /// What a gateway is set up with.
-pub(crate) fn settings(config: &Config) -> Settings {
-    Settings {
+///
+/// # Errors
+/// When the key for identities cannot be read.
+pub(crate) fn settings(config: &Config) -> Result<Settings, String> {
+    Ok(Settings {
+        signer: config.gateway.identity_key.as_deref().map(signer).transpose()?.map(Arc::new),
         tokens: usize::try_from(config.gateway.remembered_tokens).unwrap_or_default(),
         detail: config.gateway.detail.into(),
         stale_after: i64::try_from(config.gateway.stale_after_seconds).unwrap_or(i64::MAX),
-    }
+    })
+}
+
+/// What signs identities for upstreams.
+fn signer(path: &Path) -> Result<Signer, String> {
+    let fault = |reason: String| format!("identity_key in [gateway]: {}: {reason}", path.display());
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| fault(error.to_string()))?;
+    let der = jose::pem_or_base64_der(&text).map_err(|error| fault(error.to_string()))?;
+    let key = jose::SigningKey::pkcs8(&der);
+    let key =
+        key.map_err(|_| fault("not a private key in PKCS#8: Ed25519, EC, or RSA of 2048 bits or more".to_owned()))?;
+    Ok(Signer::new(key))
 }
 
 /// Counts and logs a call.

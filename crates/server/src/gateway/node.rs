@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use grantor_gateway::issuer::{Holder, Issuer, SharedIssuer, Signature};
+use grantor_gateway::issuer::{Boxed, Holder, Issuer, SharedIssuer, Signature};
 use grantor_gateway::table::{Api, Table};
 use grantor_gateway::{Gateway, Sink};
 use grantor_model::api::{ApiDocument, IssuerDocument};
@@ -16,8 +16,11 @@ use grantor_model::jose::{Parsed, VerifyingKey};
 use grantor_model::{Decision, Instant, Secret};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use super::feed::{Asked, Signer, State, Told};
+use super::feed::{Asked, Question, Signer, State, Told};
 use super::issuers::{Other, Remote};
 use super::routes;
 use crate::metrics::Metrics;
@@ -101,6 +104,8 @@ struct ToldOf {
     name: String,
     signer: Signer,
     keys: Vec<VerifyingKey>,
+    /// Where it can be asked.
+    from: Arc<Subscription>,
 }
 
 impl Issuer for ToldOf {
@@ -136,15 +141,23 @@ impl Issuer for ToldOf {
         // Clients that are off are not told of.
         self.signer.clients.get(client).map_or(Holder::Gone, |since| Holder::Since(*since))
     }
+
+    fn introspect<'a>(&'a self, token: &'a str, _: Instant) -> Boxed<'a, Result<Option<Map<String, Value>>, String>> {
+        Box::pin(async move {
+            let question = Question { realm: self.name.clone(), token: token.to_owned() };
+            let mut claims: Map<String, Value> = self.from.post("introspect", &question).await?;
+            Ok((claims.shift_remove("active") == Some(Value::Bool(true))).then_some(claims))
+        })
+    }
 }
 
 /// Where a gateway learns of routes, keys and revocations.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    pub(crate) url: String,
+    base: String,
     pub(crate) name: String,
-    pub(crate) client: Outbound,
-    pub(crate) authorization: HeaderValue,
+    client: Outbound,
+    authorization: HeaderValue,
 }
 
 impl Subscription {
@@ -155,9 +168,8 @@ impl Subscription {
         let mut authorization =
             HeaderValue::from_str(&format!("Basic {pair}")).map_err(|_| "the client id cannot be sent".to_owned())?;
         authorization.set_sensitive(true);
-        let url = format!("{}/api/gateway/feed", base.trim_end_matches('/'));
         Ok(Self {
-            url,
+            base: base.trim_end_matches('/').to_owned(),
             name,
             client: Outbound::unrestricted(Duration::from_secs(10))?.reading(LARGEST_ANSWER),
             authorization,
@@ -170,7 +182,7 @@ impl Subscription {
         let (name, position, change) = (asked.name.clone(), asked.position, asked.change);
         let mut page = Asked { name, position, change, since: Some(0), decisions: Vec::new() };
         loop {
-            let mut told = self.exchange(&page).await?;
+            let mut told: Told = self.post("feed", &page).await?;
             all.append(&mut told.revocations);
             page.since = Some(told.position);
             if !told.more {
@@ -181,18 +193,20 @@ impl Subscription {
         }
     }
 
-    async fn exchange(&self, asked: &Asked) -> Result<Told, String> {
+    /// Says something to one of the endpoints for gateways.
+    async fn post<T: DeserializeOwned>(&self, endpoint: &str, said: &impl Serialize) -> Result<T, String> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let body = serde_json::to_vec(asked).map_err(|error| error.to_string())?;
-        let answer = self.client.post(&self.url, headers, Bytes::from(body)).await?;
+        let body = serde_json::to_vec(said).map_err(|error| error.to_string())?;
+        let answer =
+            self.client.post(&format!("{}/api/gateway/{endpoint}", self.base), headers, Bytes::from(body)).await?;
         if answer.status != 200 {
             let text =
                 String::from_utf8_lossy(&answer.body).chars().filter(|c| !c.is_control()).take(200).collect::<String>();
-            return Err(format!("the feed answers {}: {text}", answer.status));
+            return Err(format!("its {endpoint} answers {}: {text}", answer.status));
         }
-        serde_json::from_slice(&answer.body).map_err(|error| format!("the feed cannot be read: {error}"))
+        serde_json::from_slice(&answer.body).map_err(|error| format!("its {endpoint} cannot be read: {error}"))
     }
 }
 
@@ -200,7 +214,7 @@ impl Subscription {
 pub(crate) async fn follow(
     gateway: Arc<Gateway>,
     log: Arc<Log>,
-    from: Subscription,
+    from: Arc<Subscription>,
     began: tokio::sync::oneshot::Sender<()>,
 ) {
     let mut asked = Asked { name: from.name.clone(), change: i64::MIN, ..Asked::default() };
@@ -209,8 +223,8 @@ pub(crate) async fn follow(
     loop {
         asked.decisions = log.take();
         let sent = crate::start::now();
-        let answer = from.exchange(&asked).await;
-        match answer.map(|told| applied(&gateway, &log.remote, told, &mut asked)) {
+        let answer = from.post("feed", &asked).await;
+        match answer.map(|told| applied(&gateway, &log.remote, &from, told, &mut asked)) {
             // There is more to learn before anything counts as heard.
             Ok(true) => {}
             Ok(false) => {
@@ -239,7 +253,7 @@ pub(crate) async fn follow(
 }
 
 /// Applies an answer: first what was revoked, then routes and keys. Gives whether there is more.
-fn applied(gateway: &Gateway, remote: &Remote, told: Told, asked: &mut Asked) -> bool {
+fn applied(gateway: &Gateway, remote: &Remote, from: &Arc<Subscription>, told: Told, asked: &mut Asked) -> bool {
     if told.anew {
         // Another log: what is known of the one before says nothing.
         gateway.replace_revoked(told.position, &told.revocations);
@@ -249,17 +263,17 @@ fn applied(gateway: &Gateway, remote: &Remote, told: Told, asked: &mut Asked) ->
     asked.position = told.position;
     if let Some(state) = told.state {
         asked.change = state.change;
-        gateway.replace(table(gateway, remote, state));
+        gateway.replace(table(gateway, remote, from, state));
     }
     told.more
 }
 
-fn table(gateway: &Gateway, remote: &Remote, state: State) -> Table {
+fn table(gateway: &Gateway, remote: &Remote, from: &Arc<Subscription>, state: State) -> Table {
     let before = gateway.table().clone();
     let mut realms: BTreeMap<String, SharedIssuer> = BTreeMap::new();
     for (name, signer) in state.realms {
         let keys = signer.keys.iter().filter_map(|key| VerifyingKey::from_jwk(key).ok()).collect();
-        realms.insert(name.clone(), Arc::new(ToldOf { name, signer, keys }));
+        realms.insert(name.clone(), Arc::new(ToldOf { name, signer, keys, from: from.clone() }));
     }
     let epoch = before.epoch.wrapping_add(1);
     let revision = format!("change {}, table {epoch}", state.change);

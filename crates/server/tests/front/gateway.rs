@@ -51,7 +51,10 @@ impl Setup {
     }
 
     async fn with(change: impl Fn(&mut ApiDocument)) -> Self {
-        let world = World::with(KAIZTEN).await;
+        Self::on(World::with(KAIZTEN).await, change).await
+    }
+
+    pub(crate) async fn on(world: World, change: impl Fn(&mut ApiDocument)) -> Self {
         let upstream = Upstream::start().await;
         let mut document = api(&upstream);
         change(&mut document);

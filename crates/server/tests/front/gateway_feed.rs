@@ -135,3 +135,69 @@ async fn a_long_log_comes_in_pages_and_another_log_anew() {
     let anew = ask(5_000).await;
     assert_eq!((&anew["anew"], anew["revocations"].as_array().unwrap().len()), (&json!(true), 1));
 }
+
+#[tokio::test]
+async fn a_gateway_asks_about_tokens() {
+    let world = world().await;
+    let edge = basic("edge", "test-secret-edge");
+    let form = [
+        ("grant_type", "password"),
+        ("client_id", "kaizten-task-api"),
+        ("username", "alice"),
+        ("password", "Passw0rd!"),
+    ];
+    let tokens = world.token("kaizten", &form).await.expect(200);
+    let (access, refresh) = (tokens.text("access_token"), tokens.text("refresh_token"));
+    let bot = [("client_id", "kaizten-bot"), ("client_secret", "test-secret-bot")];
+    let wso2 = [&[("grant_type", "client_credentials")], &bot[..]].concat();
+    let opaque = world.post("/t/kaizten/oauth2/token", &wso2).await.expect(200).text("access_token");
+    let ask = async |authorization: &str, body: &Value| {
+        let headers = [("content-type", "application/json"), ("authorization", authorization)];
+        world.send(request(Method::POST, "/api/gateway/introspect", &headers, &body.to_string())).await
+    };
+    let about =
+        async |realm: &str, token: &str| ask(&edge, &json!({"realm": realm, "token": token})).await.expect(200).json();
+    let told = about("kaizten", &access).await;
+    assert_eq!(
+        (&told["active"], &told["azp"], &told["typ"]),
+        (&json!(true), &json!("kaizten-task-api"), &json!("Bearer"))
+    );
+    let told = about("kaizten", &opaque).await;
+    assert_eq!((&told["active"], &told["client_id"]), (&json!(true), &json!("kaizten-bot")));
+    // What is no access token of the realm is inactive, and nothing else is said.
+    for (realm, token) in [
+        ("kaizten", refresh.as_str()),
+        ("kaizten", &format!("{access}x")),
+        ("kaizten", &format!("{opaque}x")),
+        ("kaizten", ""),
+        ("kaizten", "."),
+        ("master", &access),
+        ("nowhere", &access),
+        ("nowhere", &opaque),
+    ] {
+        assert_eq!(about(realm, token).await, json!({"active": false}), "{realm} {token}");
+    }
+    world
+        .post(
+            "/realms/kaizten/protocol/openid-connect/revoke",
+            &[("token", &access), ("client_id", "kaizten-task-api")],
+        )
+        .await
+        .expect(200);
+    assert_eq!(about("kaizten", &access).await, json!({"active": false}));
+    world.set("kaizten", &[("enabled", json!(false))]).await;
+    assert_eq!(about("kaizten", &opaque).await, json!({"active": false}));
+    // Who may not read the feed may not ask either.
+    let question = json!({"realm": "kaizten", "token": opaque});
+    for (id, secret, status) in [("edge", "wrong", 401), ("other", "test-secret-other", 403)] {
+        ask(&basic(id, secret), &question).await.expect(status);
+    }
+    for bad in [
+        json!({}),
+        json!({"realm": "kaizten"}),
+        json!({"realm": 1, "token": "x"}),
+        json!({"realm": "kaizten", "token": "x", "more": 1}),
+    ] {
+        ask(&edge, &bad).await.expect(400);
+    }
+}

@@ -1,8 +1,12 @@
 //! What is revoked stops working at the gateway, exactly and at once.
 
+use std::time::Duration;
+
 use grantor_model::api::{ApiDocument, RuleDocument, WhenStale};
 use grantor_model::revocation::What;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::gate::{Gate, Upstream};
 use crate::support::{KAIZTEN, World, endpoint};
@@ -21,7 +25,10 @@ impl Setup {
     }
 
     async fn on(world: World, when_stale: WhenStale) -> Self {
-        let upstream = Upstream::start().await;
+        Self::before(Upstream::start().await, world, when_stale).await
+    }
+
+    async fn before(upstream: Upstream, world: World, when_stale: WhenStale) -> Self {
         let document = ApiDocument {
             name: "tasks".to_owned(),
             realm: Some("kaizten".to_owned()),
@@ -177,9 +184,12 @@ async fn a_realm_that_is_off_lets_nobody_through() {
 
 #[tokio::test]
 async fn without_news_the_api_decides() {
-    for (when_stale, short, long) in
-        [(WhenStale::Accept, 200, 200), (WhenStale::AcceptShort, 200, 503), (WhenStale::Refuse, 503, 503)]
-    {
+    for (when_stale, short, long) in [
+        (WhenStale::Accept, 200, 200),
+        (WhenStale::AcceptShort, 200, 503),
+        (WhenStale::Introspect, 200, 200),
+        (WhenStale::Refuse, 503, 503),
+    ] {
         let setup = Setup::on(World::with(KAIZTEN).await, when_stale).await;
         let (alice, _) = setup.login("alice").await;
         setup.world.set("kaizten", &[("accessTokenLifespan", json!(3_600))]).await;
@@ -191,6 +201,62 @@ async fn without_news_the_api_decides() {
         setup.world.refresh().await;
         assert_eq!([setup.status(&alice).await, setup.status(&lasting).await], [200, 200]);
     }
+}
+
+#[tokio::test]
+async fn without_news_the_issuer_is_asked_about_each_token() {
+    let setup = Setup::on(World::with(KAIZTEN).await, WhenStale::Introspect).await;
+    let ((alice, _), bot) = (setup.login("alice").await, setup.bot().await);
+    setup.world.later(11);
+    assert_eq!([setup.status(&alice).await, setup.status(&bot).await], [200, 200]);
+    // Revoked, and no news of it.
+    setup.revoke(&alice).await;
+    setup.world.later(2);
+    assert_eq!([setup.status(&alice).await, setup.status(&bot).await], [401, 200]);
+    setup.world.later(2);
+    setup.world.lose_database();
+    assert!(setup.world.app.engine.refresh_realms(setup.world.now()).await.is_err());
+    assert_eq!([setup.status(&alice).await, setup.status(&bot).await], [503, 503]);
+}
+
+/// What was opened by a token ends with it, and with nothing else.
+#[tokio::test]
+async fn a_lasting_answer_ends_when_its_token_is_revoked() {
+    let upstream = Upstream::saying(|got| match got["path"].as_str() {
+        Some("/ws") => "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".to_owned(),
+        _ => "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n".to_owned(),
+    })
+    .await;
+    let setup = Setup::before(upstream, World::with(KAIZTEN).await, WhenStale::AcceptShort).await;
+    let ((alice, _), bot) = (setup.login("alice").await, setup.bot().await);
+    let open = async |path: &str, token: &str| {
+        let mut stream = TcpStream::connect(setup.gate.address).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {token}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = vec![0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert!(
+            head.starts_with(b"HTTP/1.1 101") || head.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&head)
+        );
+        stream
+    };
+    let hers = [open("/ws", &alice).await, open("/events", &alice).await];
+    let its = [open("/ws", &bot).await, open("/events", &bot).await];
+    // Whether the other side closes within a second and a half.
+    let ends = async |mut stream: TcpStream| {
+        let mut rest = Vec::new();
+        tokio::time::timeout(Duration::from_millis(1_500), stream.read_to_end(&mut rest)).await.is_ok()
+    };
+    setup.revoke(&alice).await;
+    setup.world.refresh().await;
+    let [a, b] = hers;
+    assert_eq!(tokio::join!(ends(a), ends(b)), (true, true));
+    let [a, b] = its;
+    assert_eq!(tokio::join!(ends(a), ends(b)), (false, false));
 }
 
 /// A crowd calls while the token is revoked: after the gateway has applied it, nobody gets through.

@@ -269,3 +269,60 @@ async fn tokens_of_another_issuer_count_where_an_api_says_so() {
     gate.get(HOST, "/orders", "another-one").await.expect(503);
     let _ = std::fs::remove_file(secret);
 }
+
+/// The gateway's own signed word: for upstreams that believe a signature rather than a header.
+#[tokio::test]
+async fn an_upstream_gets_a_signed_identity_where_an_api_says_so() {
+    use grantor_model::jose::{self, JwkSet};
+    let file = std::env::temp_dir().join(format!("grantor-identity-{}.pem", std::process::id()));
+    let der = jose::generate_ed25519().unwrap();
+    std::fs::write(&file, crate::support::partner::pem("PRIVATE KEY", &der)).unwrap();
+    let settings = [("GRANTOR_GATEWAY_IDENTITY_KEY", file.to_str().unwrap())];
+    let world = World::with_settings(KAIZTEN, &settings).await;
+    let setup = Setup::on(world, |api| api.identity_jwt = true).await;
+    let token = setup.token("alice").await;
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("x-auth-jwt", "forged")];
+    let seen = setup.gate.call("GET", HOST, "/v1/tasks", &headers).await.expect(200).json();
+    let statement = seen["headers"]["x-auth-jwt"][0].as_str().unwrap();
+    assert_eq!(seen["headers"]["x-auth-jwt"].as_array().unwrap().len(), 1);
+    let published = setup.gate.call("GET", HOST, "/.well-known/grantor-gateway-jwks", &[]).await.expect(200);
+    assert!(!published.body.contains("\"d\""), "{}", published.body);
+    let keys = JwkSet::parse(published.body.as_bytes()).unwrap().verifying_keys();
+    let parsed = jose::parse(statement).unwrap();
+    parsed.verify(&keys[0]).unwrap();
+    let (told, of) = (Value::Object(parsed.claims().unwrap()), claims(&token));
+    assert_eq!(parsed.header().typ.as_deref(), Some("grantor-identity+jwt"));
+    assert_eq!(
+        json!([
+            told["iss"],
+            told["aud"],
+            told["token_issuer"],
+            told["sub"],
+            told["username"],
+            told["client_id"],
+            told["exp"]
+        ]),
+        json!(["grantor-gateway", "tasks", of["iss"], of["sub"], "alice", of["azp"], BEGINNING + 60])
+    );
+    // The same for half a minute, and never past its token.
+    let again = async || setup.get("/v1/tasks", &token).await.expect(200).json()["headers"]["x-auth-jwt"][0].clone();
+    assert_eq!(again().await, statement);
+    setup.world.later(31);
+    setup.world.refresh().await;
+    let later = again().await;
+    assert_ne!(later, statement);
+    // It is no access token.
+    setup.get("/v1/tasks", statement).await.expect(401);
+    let _ = std::fs::remove_file(file);
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_goes_to_an_api_that_wants_a_signed_identity() {
+    let setup = Setup::on(World::with(KAIZTEN).await, |api| api.identity_jwt = true).await;
+    let token = setup.token("alice").await;
+    let count = setup.upstream.count();
+    let got = setup.get("/v1/tasks", &token).await.expect(503);
+    assert_eq!((setup.upstream.count(), got.json()["check"].clone()), (count, json!("identity_jwt")));
+    setup.gate.call("GET", HOST, "/.well-known/grantor-gateway-jwks", &[]).await.expect(401);
+}
