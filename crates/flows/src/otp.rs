@@ -25,6 +25,17 @@ struct Settings {
     algorithm: Option<String>,
     #[serde(default)]
     secret_encoding: Option<String>,
+    #[serde(default)]
+    counter: i64,
+}
+
+/// What a code that is right is used up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// A time step: noted, so that it is good once.
+    Step(i64),
+    /// A counter: the credential goes on with the next one.
+    Counter(i64),
 }
 
 #[derive(Deserialize)]
@@ -41,11 +52,11 @@ const fn thirty() -> i64 {
 }
 
 impl OneTime {
-    /// Reads a time-based credential. Keycloak's key is the text's own bytes unless it says BASE32.
+    /// Reads a credential. Keycloak's key is the text's own bytes unless it says BASE32.
     pub fn read(credential_data: &str, secret_data: &str) -> Option<Self> {
         let settings: Settings = serde_json::from_str(credential_data).ok()?;
         let secret: SecretData = serde_json::from_str(secret_data).ok()?;
-        if settings.sub_type.as_deref() == Some("hotp") || !(4..=9).contains(&settings.digits) || settings.period < 1 {
+        if !(4..=9).contains(&settings.digits) || settings.period < 1 {
             return None;
         }
         let key = match settings.secret_encoding.as_deref() {
@@ -55,15 +66,23 @@ impl OneTime {
         Some(Self { settings, key: zeroize::Zeroizing::new(key) })
     }
 
-    /// The time step that a code belongs to, now or one step to either side; the caller notes it as used.
-    pub fn step_of(&self, code: &str, now: Instant) -> Option<i64> {
+    /// What a code belongs to: a time step, now or `window` steps to either side, or the next counter or one of `window`
+    /// after it. The caller notes it as used.
+    pub fn find(&self, code: &str, now: Instant, window: i64) -> Option<Right> {
+        // No device is further off than that, and each step is another code that a guess may hit.
+        let window = window.clamp(0, 100);
+        let is_it = |moving: &i64| constant_time_eq(self.code(*moving).as_bytes(), code.as_bytes());
+        if self.settings.sub_type.as_deref() == Some("hotp") {
+            let next = self.settings.counter;
+            return (next..=next.saturating_add(window)).find(is_it).map(Right::Counter);
+        }
         let current = now.seconds().div_euclid(self.settings.period);
-        (current - 1..=current + 1).find(|step| constant_time_eq(self.code(*step).as_bytes(), code.as_bytes()))
+        (current - window..=current + window).find(is_it).map(Right::Step)
     }
 
     /// When a step can be forgotten.
-    pub fn end_of(&self, step: i64) -> Instant {
-        Instant::from_seconds((step + 3) * self.settings.period)
+    pub fn end_of(&self, step: i64, window: i64) -> Instant {
+        Instant::from_seconds((step + window.clamp(0, 100) + 2) * self.settings.period)
     }
 
     fn code(&self, step: i64) -> String {
@@ -79,6 +98,13 @@ impl OneTime {
         let digits = self.settings.digits;
         format!("{:0width$}", (word & 0x7fff_ffff) % 10_u32.pow(digits), width = digits as usize)
     }
+}
+
+/// `credentialData` with another counter.
+pub fn with_counter(credential_data: &str, counter: i64) -> Option<String> {
+    let mut data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(credential_data).ok()?;
+    data.insert("counter".to_owned(), counter.into());
+    serde_json::to_string(&data).ok()
 }
 
 fn base32(text: &str) -> Option<Vec<u8>> {
@@ -101,7 +127,7 @@ fn base32(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::OneTime;
+    use super::{OneTime, Right};
     use grantor_model::Instant;
 
     /// RFC 6238 appendix B, with eight digits.
@@ -117,10 +143,36 @@ mod tests {
             let open = format!(r#"{{"subType":"totp","digits":8,"period":30,"algorithm":"{algorithm}"}}"#);
             let one = OneTime::read(&open, &format!(r#"{{"value":"{key}"}}"#)).expect("readable");
             let now = Instant::from_seconds(seconds);
-            assert_eq!(one.step_of(code, now), Some(seconds / 30), "{algorithm}");
-            assert_eq!(one.step_of(code, now.plus_seconds(90)), None, "{algorithm}");
-            assert_eq!(one.step_of("", now), None);
+            assert_eq!(one.find(code, now, 1), Some(Right::Step(seconds / 30)), "{algorithm}");
+            assert_eq!(one.find(code, now.plus_seconds(30), 0), None, "{algorithm}");
+            assert_eq!(one.find(code, now.plus_seconds(90), 1), None, "{algorithm}");
+            assert_eq!(one.find("", now, 1), None);
         }
+    }
+
+    /// RFC 4226 appendix D.
+    #[test]
+    fn the_vectors_of_counters() {
+        let codes =
+            ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"];
+        for (counter, code) in codes.iter().enumerate() {
+            let open = format!(r#"{{"subType":"hotp","digits":6,"counter":{counter},"algorithm":"HmacSHA1"}}"#);
+            let one = OneTime::read(&open, r#"{"value":"12345678901234567890"}"#).expect("readable");
+            let now = Instant::from_seconds(0);
+            assert_eq!(one.find(code, now, 0), Some(Right::Counter(i64::try_from(counter).expect("small"))));
+            if let Some(later) = codes.get(counter + 2) {
+                assert_eq!(one.find(later, now, 1), None);
+                assert!(one.find(later, now, 2).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_set_stays_when_a_counter_moves() {
+        let open = r#"{"subType":"hotp","digits":6,"counter":2,"period":30,"own":"x"}"#;
+        let moved = super::with_counter(open, 7).expect("an object");
+        assert_eq!(moved, r#"{"subType":"hotp","digits":6,"counter":7,"period":30,"own":"x"}"#);
+        assert_eq!(super::with_counter("[]", 7), None);
     }
 
     #[test]

@@ -153,17 +153,19 @@ pub fn insert_credential(credential: &CredentialRow) -> Statement {
     )
 }
 
-/// Replaces what a credential holds, unless somebody else replaced it since it was read.
-pub fn update_credential(credential: &CredentialRow, read: &[u8]) -> Statement {
+/// Replaces what a credential holds; fails when somebody else replaced it since it was `read`.
+pub fn update_credential(credential: &CredentialRow, read: &CredentialRow) -> Statement {
     Statement::new(
-        "UPDATE credentials SET document = $2, secret = $3 WHERE id = $1 AND secret = $4",
+        "UPDATE credentials SET document = $2, secret = $3 WHERE id = $1 AND document = $4 AND secret = $5",
         [
             credential.id.as_str().into(),
             credential.document.as_str().into(),
             credential.secret.clone().into(),
-            read.into(),
+            read.document.as_str().into(),
+            read.secret.clone().into(),
         ],
     )
+    .must_touch(1)
 }
 
 /// Removes a user's credentials of one kind.

@@ -76,6 +76,16 @@ pub(crate) fn password_row(vault: &Vault, row: CredentialRow, hash: &StoredPassw
     })
 }
 
+/// A one-time credential whose counter has moved.
+pub(crate) fn moved_counter(row: &CredentialRow, counter: i64) -> Result<CredentialRow, Error> {
+    let bad = |error: String| Error::internal(format!("{}: {error}", place(&row.id)));
+    let mut open: OpenPart = serde_json::from_str(&row.document).map_err(|error| bad(error.to_string()))?;
+    let moved = crate::otp::with_counter(&open.credential_data, counter);
+    open.credential_data = moved.ok_or_else(|| bad("its settings are no object".to_owned()))?;
+    let document = serde_json::to_string(&open).map_err(|error| bad(error.to_string()))?;
+    Ok(CredentialRow { document, ..row.clone() })
+}
+
 /// The user of a client that acts for itself, with the realm's default role.
 pub(crate) fn service_account(
     realm: &Realm,

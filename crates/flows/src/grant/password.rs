@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use grantor_model::realm::Factor;
 use grantor_model::{Code, Error, Kind, Refused, Secret, Trail};
+use grantor_store::StoreError;
 use grantor_store::sessions::ChainRow;
 use grantor_store::users::{self, CredentialRow, UserRow};
 
 use super::{ChainState, Granted, GrantedScopes, Refresh, new_session, scopes};
 use crate::engine::{Call, Engine, store_error};
-use crate::otp::OneTime;
+use crate::otp::{OneTime, Right};
 use crate::parameters::Parameters;
 use crate::passwords::{Hashing, StoredPassword};
 use crate::realms::{Client, Realm, User};
@@ -176,8 +177,10 @@ async fn check_password(
     if let (Some(credential), Some(hash)) = (credential, checked.rehashed) {
         let renewed = crate::admin::users::password_row(&engine.vault, credential.clone(), &hash)?;
         // Another login may have done the same; then this one changes nothing.
-        let statement = users::update_credential(&renewed, &credential.secret);
-        engine.store.apply(vec![statement]).await.map_err(store_error)?;
+        match engine.store.apply(vec![users::update_credential(&renewed, credential)]).await {
+            Ok(()) | Err(StoreError::Guard { .. }) => {}
+            Err(error) => return Err(store_error(error)),
+        }
     }
     Ok(checked.right)
 }
@@ -203,10 +206,27 @@ async fn one_time_code(
         let (open, secret) =
             crate::admin::users::credential_texts(&engine.vault, credential).map_err(|error| trail.fail(error))?;
         let Some(one) = OneTime::read(&open, &secret) else { continue };
-        let Some(step) = one.step_of(code, call.now) else { continue };
-        let (issuer, jti) = (format!("otp {}", credential.id), step.to_string());
-        let noted = engine.store.record_seen(&realm.id, &issuer, &jti, one.end_of(step)).await;
-        if noted.map_err(|error| trail.fail(store_error(error)))? {
+        let window = realm.settings.otp_policy_look_ahead_window;
+        let used = match one.find(code, call.now, window) {
+            None => false,
+            Some(Right::Step(_)) if realm.settings.otp_policy_code_reusable => true,
+            Some(Right::Step(step)) => {
+                let (issuer, jti) = (format!("otp {}", credential.id), step.to_string());
+                let noted = engine.store.record_seen(&realm.id, &issuer, &jti, one.end_of(step, window)).await;
+                noted.map_err(|error| trail.fail(store_error(error)))?
+            }
+            Some(Right::Counter(counter)) => {
+                let moved = crate::admin::users::moved_counter(credential, counter.saturating_add(1));
+                let moved = moved.map_err(|error| trail.fail(error))?;
+                match engine.store.apply(vec![users::update_credential(&moved, credential)]).await {
+                    Ok(()) => true,
+                    // Another login was there first: the code is used.
+                    Err(StoreError::Guard { .. }) => false,
+                    Err(error) => return Err(trail.fail(store_error(error))),
+                }
+            }
+        };
+        if used {
             trail.pass("one-time code");
             return Ok(());
         }

@@ -221,10 +221,10 @@ fn sector(document: &ClientDocument) -> Option<String> {
 }
 
 /// Which attributes a user must have: those that the user profile requires of users, unless the required action
-/// VERIFY_PROFILE is off. A realm that says nothing requires address and names, as Keycloak does since 24.
+/// VERIFY_PROFILE is off, or not among those of the realm (files from before Keycloak 24). A realm that says nothing requires address and names, as Keycloak does since 24.
 fn required_profile(kept: &Map<String, Value>) -> Vec<String> {
     let action_is_off = kept.get("requiredActions").and_then(Value::as_array).is_some_and(|actions| {
-        actions.iter().any(|action| action["alias"] == "VERIFY_PROFILE" && action["enabled"] == false)
+        !actions.iter().any(|action| action["alias"] == "VERIFY_PROFILE" && action["enabled"] != false)
     });
     if action_is_off {
         return Vec::new();

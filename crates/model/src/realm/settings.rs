@@ -61,6 +61,10 @@ pub struct RealmDocument {
     /// Such as `length(8) and hashIterations(5)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_policy: Option<String>,
+    /// One-time codes count this many steps beside the current one.
+    pub otp_policy_look_ahead_window: i64,
+    /// Whether a time-based code may be used again while it is current.
+    pub otp_policy_code_reusable: bool,
     /// Security headers by Keycloak's names.
     pub browser_security_headers: BTreeMap<String, String>,
     /// Client scopes that new clients get.
@@ -100,6 +104,8 @@ impl Default for RealmDocument {
             default_signature_algorithm: None,
             brute_force: BruteForce::default(),
             password_policy: None,
+            otp_policy_look_ahead_window: 1,
+            otp_policy_code_reusable: false,
             browser_security_headers: standard_security_headers(),
             default_default_client_scopes: Vec::new(),
             default_optional_client_scopes: Vec::new(),

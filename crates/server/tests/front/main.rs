@@ -34,6 +34,7 @@ mod jwt_bearer;
 mod key_sets_of_others;
 mod logout;
 mod lost_database;
+mod moved;
 mod operations;
 mod password;
 mod races;
