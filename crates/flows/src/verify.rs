@@ -19,7 +19,7 @@ pub fn signed_by(realm: &Realm, token: &str, now: Instant) -> Option<Known> {
     let algorithm = Algorithm::parse(&parsed.header().alg)?;
     let key = realm.keys.verifier(parsed.header().kid.as_deref(), algorithm, now)?;
     parsed.verify(key).ok()?;
-    Some(Known { claims: parsed.claims().ok()? })
+    Some(Known { claims: parsed.claims_of_access_token().ok()? })
 }
 
 impl Known {

@@ -224,7 +224,7 @@ impl Gateway {
         };
         let parsed = jose::parse(token).map_err(|error| form(case, error))?;
         // Nothing in it is believed before its signature holds, except for whose keys may verify it.
-        let claims = parsed.claims().map_err(|error| form(case, error))?;
+        let claims = parsed.claims_of_access_token().map_err(|error| form(case, error))?;
         case.trail.pass("form");
         let iss = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
         let Some(issuer) = api.issuers.iter().find(|issuer| issuer.is_called(iss)) else {

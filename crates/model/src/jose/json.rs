@@ -2,8 +2,9 @@
 //!
 //! RFC 7515 section 4 and RFC 7519 section 4 let a parser refuse duplicate names or take the last. Taking the last is
 //! how two programs come to read one token differently, and it is what `serde_json` does by itself, so the check is
-//! made here, at every depth. A member that stands twice with one value reads alike everywhere, and is let be: Keycloak
-//! 24 writes such tokens (a mapper for `session_state` beside the claim of its own), and they are to stay good.
+//! made here, at every depth. A member that stands twice with one value reads alike everywhere: [`object_with_repeats`]
+//! lets that be in the claims of access tokens, because Keycloak 24 writes such tokens (a mapper for `session_state`
+//! beside the claim of its own), and they are to stay good.
 
 use std::fmt;
 
@@ -18,7 +19,24 @@ pub(crate) fn object(
     not_an_object: &'static str,
     member_twice: &'static str,
 ) -> Result<Map<String, Value>, JoseError> {
-    match serde_json::from_slice::<Unique>(bytes) {
+    read::<false>(bytes, not_an_object, member_twice)
+}
+
+/// As [`object`], but a member may stand again with the value that it has already.
+pub(crate) fn object_with_repeats(
+    bytes: &[u8],
+    not_an_object: &'static str,
+    two_values: &'static str,
+) -> Result<Map<String, Value>, JoseError> {
+    read::<true>(bytes, not_an_object, two_values)
+}
+
+fn read<const REPEATS: bool>(
+    bytes: &[u8],
+    not_an_object: &'static str,
+    member_twice: &'static str,
+) -> Result<Map<String, Value>, JoseError> {
+    match serde_json::from_slice::<Unique<REPEATS>>(bytes) {
         Ok(Unique(Value::Object(members))) => Ok(members),
         // `Unique` takes every kind of value, so the only thing it can object to is a member that came before.
         Err(error) if error.is_data() => Err(JoseError::Malformed(member_twice)),
@@ -26,18 +44,19 @@ pub(crate) fn object(
     }
 }
 
-/// A value whose objects have no member with two values. Depth is bounded by `serde_json`'s own limit of 128.
-struct Unique(Value);
+/// A value whose objects have no member twice, or with `REPEATS` none with two values. Depth is bounded by
+/// `serde_json`'s own limit of 128.
+struct Unique<const REPEATS: bool>(Value);
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de, const REPEATS: bool> Deserialize<'de> for Unique<REPEATS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Self)
+        deserializer.deserialize_any(UniqueVisitor::<REPEATS>).map(Self)
     }
 }
 
-struct UniqueVisitor;
+struct UniqueVisitor<const REPEATS: bool>;
 
-impl<'de> Visitor<'de> for UniqueVisitor {
+impl<'de, const REPEATS: bool> Visitor<'de> for UniqueVisitor<REPEATS> {
     type Value = Value;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +93,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Unique(element)) = elements.next_element()? {
+        while let Some(Unique::<REPEATS>(element)) = elements.next_element()? {
             list.push(element);
         }
         Ok(Value::Array(list))
@@ -82,10 +101,10 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((name, Unique(value))) = members.next_entry::<String, Unique>()? {
+        while let Some((name, Unique(value))) = members.next_entry::<String, Unique<REPEATS>>()? {
             match object.get(&name) {
-                Some(before) if *before != value => return Err(de::Error::custom("a member occurs twice")),
-                Some(_) => {}
+                Some(before) if REPEATS && *before == value => {}
+                Some(_) => return Err(de::Error::custom("a member occurs twice")),
                 None => drop(object.insert(name, value)),
             }
         }
@@ -99,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
-    use super::object;
+    use super::{object, object_with_repeats};
     use crate::jose::JoseError;
 
     fn read(text: &str) -> Result<Map<String, Value>, JoseError> {
@@ -117,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_with_two_values_is_refused_at_every_depth() {
+    fn a_member_that_occurs_twice_is_refused_at_every_depth() {
         for text in [
             r#"{"alg":"RS256","alg":"none"}"#,
             r#"{"alg":"RS256","\u0061lg":"RS512"}"#,
@@ -127,9 +146,12 @@ mod tests {
             r#"{"a":1,"a":1,"a":"1"}"#,
         ] {
             assert_eq!(read(text), Err(JoseError::Malformed("twice")), "{text}");
+            assert_eq!(object_with_repeats(text.as_bytes(), "", "two values"), Err(JoseError::Malformed("two values")));
         }
         assert!(read(r#"{"a":{"b":1},"b":{"a":1}}"#).is_ok());
-        assert_eq!(read(r#"{"sid":"x","\u0073id":"x"}"#).unwrap().len(), 1);
+        let repeated = r#"{"sid":"x","\u0073id":"x"}"#;
+        assert_eq!(read(repeated), Err(JoseError::Malformed("twice")));
+        assert_eq!(object_with_repeats(repeated.as_bytes(), "", "").unwrap().len(), 1);
     }
 
     #[test]

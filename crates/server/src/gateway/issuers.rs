@@ -99,7 +99,7 @@ impl Issuer for Own {
                 return Err("the database is lost".to_owned());
             }
             let realm = self.realm.load_full();
-            let iss = jose::parse(token).ok().and_then(|parsed| parsed.claims().ok());
+            let iss = jose::parse(token).ok().and_then(|parsed| parsed.claims_of_access_token().ok());
             let iss = iss.as_ref().and_then(|claims| claims.get("iss")?.as_str()).unwrap_or_default();
             // An opaque token names no issuer, and is of none but this realm if the realm has it.
             let base = iss.split_once("/realms/").map_or("", |(base, _)| base);

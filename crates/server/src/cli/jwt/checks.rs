@@ -79,7 +79,7 @@ pub(super) fn checks(token: &str, keys: &JwkSet, expected: &Expected<'_>, now: I
         Ok(parsed) => parsed,
         Err(error) => return vec![Check::failed("form", FORM, error.to_string())],
     };
-    let claims = match parsed.claims() {
+    let claims = match parsed.claims_of_access_token() {
         Ok(claims) => claims,
         Err(error) => return vec![Check::failed("form", FORM, error.to_string())],
     };

@@ -26,7 +26,7 @@ pub(super) fn show(token: &str, now: Instant, output: &Output) -> Result<(), Cli
 
 fn decode(token: &str) -> Result<Decoded, JoseError> {
     let parsed = jose::parse(token)?;
-    Ok(Decoded { header: header(&parsed)?, claims: parsed.claims()? })
+    Ok(Decoded { header: header(&parsed)?, claims: parsed.claims_of_access_token()? })
 }
 
 /// The header with its members in the order in which they were written.
