@@ -18,6 +18,19 @@ pub struct IdentityProviderRow {
     pub document: String,
 }
 
+/// Who a user is at an identity provider.
+#[derive(Clone, Debug)]
+pub struct LinkRow {
+    /// The user's key.
+    pub user_id: String,
+    /// The provider's alias.
+    pub alias: String,
+    /// The subject there.
+    pub subject: String,
+    /// The name there.
+    pub username: String,
+}
+
 fn row(row: &Row) -> Result<IdentityProviderRow, StoreError> {
     Ok(IdentityProviderRow {
         id: row.text(0)?.to_owned(),
@@ -77,6 +90,25 @@ impl Store {
         let sql =
             "SELECT id, realm_id, alias, secret, document FROM identity_providers WHERE realm_id = $1 ORDER BY alias";
         self.all(Statement::new(sql, [realm_id.into()]), row).await
+    }
+
+    /// Who the users of a realm whose keys are after `after` and not after `last` are at its providers.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn links_of(&self, realm_id: &str, after: &str, last: &str) -> Result<Vec<LinkRow>, StoreError> {
+        let sql = "SELECT f.user_id, p.alias, f.subject, f.username FROM federated_identities f \
+                   JOIN identity_providers p ON p.id = f.provider_id \
+                   WHERE p.realm_id = $1 AND f.user_id > $2 AND f.user_id <= $3 ORDER BY f.user_id, p.alias";
+        self.all(Statement::new(sql, [realm_id.into(), after.into(), last.into()]), |row| {
+            Ok(LinkRow {
+                user_id: row.text(0)?.to_owned(),
+                alias: row.text(1)?.to_owned(),
+                subject: row.text(2)?.to_owned(),
+                username: row.text(3)?.to_owned(),
+            })
+        })
+        .await
     }
 
     /// The key of the user that a provider means by a subject.

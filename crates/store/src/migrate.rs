@@ -18,6 +18,7 @@ const MIGRATIONS: &[Migration] = &[
     ("0002_partners", include_str!("../migrations/0002_partners.sql")),
     ("0003_guesses", include_str!("../migrations/0003_guesses.sql")),
     ("0004_gateway", include_str!("../migrations/0004_gateway.sql")),
+    ("0005_long_imports", include_str!("../migrations/0005_long_imports.sql")),
 ];
 
 type Migration = (&'static str, &'static str);

@@ -51,6 +51,16 @@ pub fn delete(id: &str) -> Statement {
     Statement::new("DELETE FROM realms WHERE id = $1", [id.into()]).must_touch(1)
 }
 
+/// Marks a realm as being imported: nobody sees it, until it is [`finished`].
+pub fn unfinished(id: &str) -> Statement {
+    Statement::new("UPDATE realms SET unfinished = 1 WHERE id = $1", [id.into()]).must_touch(1)
+}
+
+/// Ends an import: from here on the realm is there.
+pub fn finished(id: &str) -> Statement {
+    Statement::new("UPDATE realms SET unfinished = 0 WHERE id = $1", [id.into()]).must_touch(1)
+}
+
 /// Gives the realm a version that no realm had before: belongs at the end of every batch that changes what a snapshot
 /// holds. A realm that replaces another one of its name is newer than that, whatever happened meanwhile.
 pub fn changed(id: &str) -> [Statement; 2] {
@@ -69,8 +79,17 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn realm(&self, name: &str) -> Result<Option<RealmRow>, StoreError> {
-        let sql = "SELECT id, name, version, document, kept FROM realms WHERE name = $1";
+        let sql = "SELECT id, name, version, document, kept FROM realms WHERE name = $1 AND unfinished = 0";
         self.one(Statement::new(sql, [name.into()]), row).await
+    }
+
+    /// The key of a realm whose import was cut off, or is under way.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn unfinished_realm(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT id FROM realms WHERE name = $1 AND unfinished = 1";
+        self.one(Statement::new(sql, [name.into()]), |row| Ok(row.text(0)?.to_owned())).await
     }
 
     /// All realms' names and versions.
@@ -78,7 +97,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn realm_versions(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let sql = "SELECT name, version FROM realms ORDER BY name";
+        let sql = "SELECT name, version FROM realms WHERE unfinished = 0 ORDER BY name";
         self.all(Statement::new(sql, []), |row| Ok((row.text(0)?.to_owned(), row.int(1)?))).await
     }
 
@@ -87,7 +106,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn realm_names(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let sql = "SELECT id, name FROM realms ORDER BY name";
+        let sql = "SELECT id, name FROM realms WHERE unfinished = 0 ORDER BY name";
         self.all(Statement::new(sql, []), |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).await
     }
 
@@ -96,7 +115,11 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn realm_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        self.one(Statement::new("SELECT version FROM realms WHERE name = $1", [name.into()]), |row| row.int(0)).await
+        self.one(
+            Statement::new("SELECT version FROM realms WHERE name = $1 AND unfinished = 0", [name.into()]),
+            |row| row.int(0),
+        )
+        .await
     }
 
     /// The number of the newest change.

@@ -27,6 +27,14 @@ impl Store {
         self.database.as_ref()
     }
 
+    /// The store as it is at this moment, for reading.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn snapshot(&self) -> Result<Self, StoreError> {
+        Ok(Self { database: self.database.snapshot().await? })
+    }
+
     /// Commits statements together or not at all. Administration composes a change of several tables this way.
     ///
     /// # Errors

@@ -221,6 +221,43 @@ impl Store {
         self.all(Statement::new(sql, [realm_id.into(), after.into(), limit.into()]), user).await
     }
 
+    /// All users of a realm, service accounts too, by key, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn everybody(&self, realm_id: &str, after: &str, limit: i64) -> Result<Vec<UserRow>, StoreError> {
+        let sql = select_user!("WHERE u.realm_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3");
+        self.all(Statement::new(sql, [realm_id.into(), after.into(), limit.into()]), user).await
+    }
+
+    /// Credentials of the users of a realm whose keys are after `after` and not after `last`, each user's in their order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn credentials_of(
+        &self,
+        realm_id: &str,
+        after: &str,
+        last: &str,
+    ) -> Result<Vec<CredentialRow>, StoreError> {
+        let sql = "SELECT c.id, c.user_id, c.kind, c.position, c.document, c.secret FROM users u \
+                   JOIN credentials c ON c.user_id = u.id \
+                   WHERE u.realm_id = $1 AND u.id > $2 AND u.id <= $3 ORDER BY c.user_id, c.position, c.id";
+        self.all(Statement::new(sql, [realm_id.into(), after.into(), last.into()]), credential).await
+    }
+
+    /// What is kept, sealed, with those users: keys and values.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn kept_of(&self, realm_id: &str, after: &str, last: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let sql = "SELECT id, kept FROM users WHERE realm_id = $1 AND id > $2 AND id <= $3 AND kept IS NOT NULL";
+        self.all(Statement::new(sql, [realm_id.into(), after.into(), last.into()]), |row| {
+            Ok((row.text(0)?.to_owned(), row.bytes(1)?.to_vec()))
+        })
+        .await
+    }
+
     /// Whether a user that is on has a role directly.
     ///
     /// # Errors

@@ -350,6 +350,24 @@ async fn what_is_written_is_counted(db: Db) {
     assert_eq!((statistics.commits, statistics.batches, statistics.statements), (2, 2, 3));
 }
 
+async fn a_snapshot_stays_as_it_was(db: Db) {
+    numbers(&db).await;
+    db.write(vec![insert(1, 1)]).await.unwrap();
+    let count = || Statement::new("SELECT COUNT(*) FROM t", []);
+    let snapshot = db.snapshot().await.unwrap();
+    db.write(vec![insert(2, 2)]).await.unwrap();
+    assert_eq!(snapshot.read(count()).await.unwrap()[0].int(0).unwrap(), 1);
+    assert_eq!(db.read(count()).await.unwrap()[0].int(0).unwrap(), 2);
+    assert!(matches!(snapshot.write(vec![insert(3, 3)]).await, Err(StoreError::Refused(_))));
+    assert!(snapshot.read(insert(3, 3)).await.is_err());
+    drop(snapshot);
+    // What was given back is whole again.
+    for key in 3..40 {
+        db.write(vec![insert(key, key)]).await.unwrap();
+    }
+    assert_eq!(db.read(count()).await.unwrap()[0].int(0).unwrap(), 39);
+}
+
 /// Two tests of every function named: one for each database.
 macro_rules! contract {
     ($($promise:ident),* $(,)?) => {
@@ -397,6 +415,7 @@ contract! {
     rows_are_returned_where_asked_for,
     many_read_at_once,
     readers_see_a_batch_whole_or_not_at_all,
+    a_snapshot_stays_as_it_was,
     migrations_are_applied_once,
     what_is_written_is_counted,
 }

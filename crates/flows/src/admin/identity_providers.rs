@@ -14,7 +14,7 @@ use crate::realms::Realm;
 use crate::vault::Vault;
 
 /// The setting that this server proves itself to the provider with.
-const CLIENT_SECRET: &str = "clientSecret";
+pub(crate) const CLIENT_SECRET: &str = "clientSecret";
 
 fn place(id: &str) -> String {
     format!("identity_providers/{id}")
@@ -40,6 +40,17 @@ pub(crate) fn row(
         secret: secret.map(|secret| vault.seal(&place(id), secret.as_bytes())).transpose()?,
         document: json(&document)?,
     })
+}
+
+/// What this server proves itself to a stored provider with.
+///
+/// # Errors
+/// When it does not open.
+pub(crate) fn secret_of(vault: &Vault, row: &IdentityProviderRow) -> Result<Option<String>, Error> {
+    let Some(sealed) = &row.secret else { return Ok(None) };
+    let clear = vault.open(&place(&row.id), sealed)?;
+    let text = std::str::from_utf8(&clear).map_err(|error| Error::internal(format!("{}: {error}", place(&row.id))))?;
+    Ok(Some(text.to_owned()))
 }
 
 /// Why an identity provider was not saved.

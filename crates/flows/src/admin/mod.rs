@@ -4,6 +4,7 @@
 pub mod apis;
 pub mod bootstrap;
 pub mod clients;
+pub mod export;
 pub mod external_systems;
 pub mod identity_providers;
 pub mod import;

@@ -1,6 +1,6 @@
 //! Users and their credentials.
 
-use grantor_model::realm::{Lock, UserDocument};
+use grantor_model::realm::{CredentialDocument, Lock, UserDocument};
 use grantor_model::{Error, Instant, Secret};
 use grantor_store::users::{self as table, CredentialRow, UserRow};
 use grantor_store::{StoreError, login_failures, realms as realm_table};
@@ -37,6 +37,22 @@ pub(crate) fn credential_texts(vault: &Vault, row: &CredentialRow) -> Result<(St
     let clear = vault.open(&place(&row.id), &row.secret)?;
     let secret = std::str::from_utf8(&clear).map_err(|error| bad(error.to_string()))?;
     Ok((open.credential_data, Zeroizing::new(secret.to_owned())))
+}
+
+/// A stored credential as a realm file has it.
+pub(crate) fn credential_document(vault: &Vault, row: &CredentialRow) -> Result<CredentialDocument, Error> {
+    let (credential_data, secret_data) = credential_texts(vault, row)?;
+    let open: OpenPart =
+        serde_json::from_str(&row.document).map_err(|error| Error::internal(format!("{}: {error}", place(&row.id))))?;
+    Ok(CredentialDocument {
+        id: Some(row.id.clone()),
+        kind: row.kind.clone(),
+        user_label: open.user_label,
+        created_date: open.created_date,
+        secret_data: Some(secret_data.to_string()),
+        credential_data: Some(credential_data),
+        ..CredentialDocument::default()
+    })
 }
 
 /// A credential as it is stored.

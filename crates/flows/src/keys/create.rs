@@ -19,7 +19,7 @@ use crate::realms::Realm;
 use crate::vault::Vault;
 
 /// Where the private part of a key is sealed.
-pub(super) fn place(id: &str) -> String {
+pub(crate) fn place(id: &str) -> String {
     format!("realm_keys/{id}")
 }
 

@@ -10,8 +10,8 @@ mod rotate;
 mod standard;
 
 pub use component::{KeyUse, RealmKey, Signer};
-pub(crate) use create::complete;
 pub(crate) use create::quick;
+pub(crate) use create::{complete, place};
 pub use create::{generated, sealed_row};
 pub use rotate::Rotated;
 pub use standard::Ahead;

@@ -7,6 +7,7 @@
 mod load;
 mod snapshot;
 
+pub(crate) use snapshot::DEEPEST;
 pub use snapshot::{Client, ClientScope, Group, Realm, Role, User};
 
 use std::collections::HashMap;

@@ -14,7 +14,7 @@ use crate::issue::Templates;
 use crate::keys::KeyRing;
 
 /// Groups nested deeper than any real tree form a ring.
-pub(super) const DEEPEST: usize = 100;
+pub(crate) const DEEPEST: usize = 100;
 
 /// A realm.
 #[derive(Debug)]

@@ -61,6 +61,7 @@ pub struct ClientDocument {
     /// Settings without a member of their own.
     pub attributes: Attributes,
     /// What this client adds to its tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protocol_mappers: Vec<MapperDocument>,
     /// Client scopes that always apply; absent means the realm's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +157,7 @@ pub struct ClientScopeDocument {
     /// `include.in.token.scope` and what consent pages show.
     pub attributes: Attributes,
     /// What this scope adds to tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protocol_mappers: Vec<MapperDocument>,
     /// Members not understood yet.
     #[serde(flatten)]

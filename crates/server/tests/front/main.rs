@@ -21,6 +21,7 @@ mod changes;
 mod client_authentication;
 mod decisions;
 mod documents;
+mod export;
 mod first_administrator;
 mod first_start;
 mod gateway;

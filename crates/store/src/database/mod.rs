@@ -15,6 +15,7 @@ pub mod sqlite;
 mod value;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use connect::connect;
@@ -89,6 +90,10 @@ pub trait Database: Send + Sync + 'static {
         self.write(batch)
     }
 
+    /// The database as it is at this moment, whatever is written later: for reading only. It keeps a connection as long
+    /// as it lives.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn Database>, StoreError>>;
+
     /// Whether the database can be read and written at this moment.
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
@@ -97,6 +102,11 @@ pub trait Database: Send + Sync + 'static {
 
     /// What was written since the start.
     fn statistics(&self) -> Statistics;
+}
+
+/// What whoever writes to a snapshot is told.
+pub(crate) fn only_read<T>() -> Result<T, StoreError> {
+    Err(StoreError::Refused("a snapshot of the database is only read".to_owned()))
 }
 
 /// What a [`Database`] has written since it was opened. Only what was committed counts.

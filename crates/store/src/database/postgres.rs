@@ -7,14 +7,17 @@
 
 mod values;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, StatementCache};
+use deadpool_postgres::{
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, StatementCache,
+};
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::{BoxFuture, Counters, Database, Row, Statement, Statistics, StoreError, stands_alone};
+use super::{BoxFuture, Counters, Database, Row, Statement, Statistics, StoreError, only_read, stands_alone};
 
 /// Connections per node. More do not make PostgreSQL faster, and its default limit is 100 for all nodes.
 const CONNECTIONS: usize = 16;
@@ -114,6 +117,19 @@ impl Database for Postgres {
         Box::pin(async move { self.commit(&batch, Pace::Unhurried).await })
     }
 
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn Database>, StoreError>> {
+        Box::pin(async move {
+            let begun = async {
+                let client = self.pool.get().await?;
+                // Out of the pool: nobody else gets a connection in the middle of a transaction.
+                let client = Object::take(client);
+                client.batch_execute(BEGIN_READING).await?;
+                Ok(Arc::new(Frozen(client)) as Arc<dyn Database>)
+            };
+            patiently(async { begun.await.map_err(|failure: Failure| failure.into()) }).await
+        })
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             // After a failover the old address may lead to a server that only reads.
@@ -132,6 +148,43 @@ impl Database for Postgres {
 
     fn statistics(&self) -> Statistics {
         self.counters.read()
+    }
+}
+
+/// The transaction sees the moment of its first statement, which is the last of these.
+const BEGIN_READING: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; SELECT 1";
+
+/// A connection in a transaction that only reads.
+struct Frozen(ClientWrapper);
+
+impl Database for Frozen {
+    fn read(&self, statement: Statement) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move {
+            let (rows, touched) = step(&self.0, &self.0.statement_cache, &statement).await.map_err(StoreError::from)?;
+            statement.guard(0, touched)?;
+            Ok(rows)
+        })
+    }
+
+    fn write(&self, _: Vec<Statement>) -> BoxFuture<'_, Result<Vec<Vec<Row>>, StoreError>> {
+        Box::pin(std::future::ready(only_read()))
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn Database>, StoreError>> {
+        Box::pin(std::future::ready(only_read()))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(only_read()))
+    }
+
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
     }
 }
 

@@ -11,7 +11,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{BoxFuture, Counters, Database, Row, Statement, Statistics, StoreError};
+use super::{BoxFuture, Counters, Database, Row, Statement, Statistics, StoreError, only_read};
 use link::{Link, Place};
 use writer::Writer;
 
@@ -48,6 +48,16 @@ impl Database for Sqlite {
         Box::pin(self.writer.submit(batch))
     }
 
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn Database>, StoreError>> {
+        Box::pin(async move {
+            let mut link = Link::open_reader(&self.readers.place)?;
+            link.control("BEGIN")?;
+            // The transaction begins with its first look.
+            link.read(&Statement::new("SELECT COUNT(*) FROM sqlite_master", []))?;
+            Ok(Arc::new(Frozen(Mutex::new(link))) as Arc<dyn Database>)
+        })
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             // An empty batch goes all the way (the thread lives, the file is in its place) and writes nothing.
@@ -62,6 +72,35 @@ impl Database for Sqlite {
 
     fn statistics(&self) -> Statistics {
         self.counters.read()
+    }
+}
+
+/// A connection in a transaction that only reads.
+struct Frozen(Mutex<Link>);
+
+impl Database for Frozen {
+    fn read(&self, statement: Statement) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move { self.0.lock().unwrap_or_else(PoisonError::into_inner).read(&statement) })
+    }
+
+    fn write(&self, _: Vec<Statement>) -> BoxFuture<'_, Result<Vec<Vec<Row>>, StoreError>> {
+        Box::pin(std::future::ready(only_read()))
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn Database>, StoreError>> {
+        Box::pin(std::future::ready(only_read()))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(only_read()))
+    }
+
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
     }
 }
 

@@ -18,12 +18,16 @@ impl Importing<'_> {
             None => Vec::new(),
         };
         let entropy = &self.engine.entropy;
-        let components = if usable.is_empty() {
-            let kids = [entropy.uuid(self.now)?, entropy.uuid(self.now)?];
-            keys::quick(kids)?
-        } else {
-            usable
+        let signs_refresh_tokens = |component: &ComponentDocument| {
+            component.provider_id == "hmac-generated" && component.setting("algorithm") == Some(keys::INTERNAL.name())
         };
+        let none = usable.is_empty();
+        let mut components = usable;
+        if !components.iter().any(signs_refresh_tokens) {
+            // Files from before 24 have none.
+            let new = keys::quick([entropy.uuid(self.now)?, entropy.uuid(self.now)?])?;
+            components.extend(new.into_iter().filter(|new| none || signs_refresh_tokens(new)));
+        }
         for mut component in components {
             let id = self.id(component.id.take(), "a key")?;
             if let Err(error) = keys::complete(&mut component, &self.realm, self.now) {

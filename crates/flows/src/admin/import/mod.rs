@@ -1,18 +1,23 @@
 //! Reading Keycloak realm files: settings, scopes, clients, roles, groups, keys and users, in one commit.
 //!
 //! What is not understood yet is kept, sealed, and named in the report; nothing is dropped in silence. The whole file
-//! lands or nothing does. Role, scope, group and client names become keys here, and a name that leads nowhere is a
-//! note in the report, since exports of partial realms have them.
+//! lands or nothing does: one with very many users is written in parts, and seen by nobody before the last. Names of
+//! roles, scopes, groups and clients become keys here, and a name that leads nowhere is a note in the report, since
+//! exports of partial realms have them.
 
 mod clients;
+mod differs;
 mod identity_providers;
 mod keys;
+mod migrate;
 mod names;
 mod roles;
 mod users;
 
+use std::collections::HashSet;
+
 use grantor_model::Instant;
-use grantor_model::realm::{ClientScopeDocument, RealmDocument};
+use grantor_model::realm::{ClientScopeDocument, RealmDocument, UserDocument};
 use grantor_store::realms::{self as table, RealmRow};
 use grantor_store::{Statement, StoreError, clients as client_table};
 use serde::Serialize;
@@ -57,6 +62,13 @@ pub struct Report {
     pub identity_providers: usize,
     /// Keys.
     pub keys: usize,
+    /// The version of Keycloak that the file was brought up to date from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrated_from: Option<String>,
+    /// What guards access, and is left out or not acted on.
+    pub guards: Vec<String>,
+    /// What will behave differently, and what to do about it.
+    pub differs: Vec<String>,
     /// Members that are kept and not understood yet.
     pub kept: Vec<String>,
     /// What was left out or could not be followed.
@@ -64,9 +76,20 @@ pub struct Report {
 }
 
 /// The work on one file.
-pub(crate) struct Importing<'a> {
+#[derive(Debug)]
+pub struct Importing<'a> {
     engine: &'a Engine,
     now: Instant,
+    /// Whether nothing is written.
+    rehearsal: bool,
+    /// Whether a part of it is in the database.
+    begun: bool,
+    /// Users among the statements.
+    held: usize,
+    /// Ids and names of users so far, hashed.
+    seen: HashSet<u64>,
+    /// Clients that act for themselves and have no user in the file, by key and `client_id`.
+    accounts: Vec<(String, String)>,
     realm_id: String,
     realm: String,
     names: Names,
@@ -89,8 +112,20 @@ const IDLE: [&str; 7] = [
     "nodeReRegistrationTimeout",
 ];
 
+/// Users that are held before they are written. A realm with no more of them is written in one step.
+const HELD: usize = 2_000;
+
+/// What an import begins with.
+#[derive(Debug)]
+pub enum Begun<'a> {
+    /// There is such a realm, and it is left as it is.
+    Skipped(Report),
+    /// The realm is to be made.
+    Importing(Box<Importing<'a>>),
+}
+
 impl Engine {
-    /// Imports a realm.
+    /// Imports a realm from a file that fits into memory.
     ///
     /// # Errors
     /// When the file cannot be read, or the realm is there and `if_exists` says to fail.
@@ -100,6 +135,31 @@ impl Engine {
         if_exists: IfExists,
         now: Instant,
     ) -> Result<Report, AdminError> {
+        let users: Vec<UserDocument> = part(&mut file, "users")?.unwrap_or_default();
+        let accounts = users.iter().filter_map(|user| user.service_account_client_id.clone()).collect();
+        let mut importing = match self.begin_import(file, &accounts, if_exists, false, now).await? {
+            Begun::Skipped(report) => return Ok(report),
+            Begun::Importing(importing) => importing,
+        };
+        for user in users {
+            importing.user(user).await?;
+        }
+        importing.finish().await
+    }
+
+    /// Begins an import with everything but the users; `accounts` names the clients that have theirs among those. Until
+    /// it is finished nobody sees the realm. `rehearsal` does all but write.
+    ///
+    /// # Errors
+    /// As [`Engine::import_realm`].
+    pub async fn begin_import(
+        &self,
+        mut file: Map<String, Value>,
+        accounts: &HashSet<String>,
+        if_exists: IfExists,
+        rehearsal: bool,
+        now: Instant,
+    ) -> Result<Begun<'_>, AdminError> {
         let name = file.get("realm").and_then(Value::as_str).unwrap_or_default().to_owned();
         checked_name(&name)?;
         let there = self.store.realm(&name).await?;
@@ -110,10 +170,14 @@ impl Engine {
                     "--if-exists skip leaves it as it is, --if-exists overwrite replaces it and all that is in it",
                 ));
             }
-            (Some(_), IfExists::Skip) => return Ok(Report { realm: name, skipped: true, ..Report::default() }),
+            (Some(_), IfExists::Skip) => {
+                return Ok(Begun::Skipped(Report { realm: name, skipped: true, ..Report::default() }));
+            }
             (Some(row), IfExists::Overwrite) => statements.push(table::delete(&row.id)),
             (None, _) => {}
         }
+        // What an import that was cut off left behind.
+        statements.extend(self.store.unfinished_realm(&name).await?.map(|id| table::delete(&id)));
         let realm_id: String = match file.get("id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
             None => self.entropy.uuid(now)?,
@@ -122,7 +186,12 @@ impl Engine {
         let mut importing = Importing {
             engine: self,
             now,
-            realm_id: realm_id.clone(),
+            rehearsal,
+            begun: false,
+            held: 0,
+            seen: HashSet::new(),
+            accounts: Vec::new(),
+            realm_id,
             realm: name.clone(),
             names: Names::default(),
             hashing: Hashing::default(),
@@ -131,25 +200,86 @@ impl Engine {
             report: Report { realm: name.clone(), ..Report::default() },
         };
         let built_in = built_in(&name)?;
-        importing.realm_row(&mut file, &built_in)?;
-        importing.all(file, &built_in).await?;
-        let Importing { mut statements, report, names, .. } = importing;
-        statements.extend(self.management(&name, &realm_id, &names, now).await?);
-        // Last, so that the numbers that tell of changes are locked for a moment only.
-        statements.extend(table::changed(&realm_id));
-        match self.store.apply_unhurried(statements).await {
-            Ok(()) => {}
-            Err(StoreError::Duplicate) => {
-                return Err(AdminError::new(format!(
-                    "realm {name}: a name or an id occurs twice, or another realm has it"
-                ))
-                .hint("ids are unique across realms; two users, clients or roles of a realm cannot share a name"));
-            }
-            Err(error) => return Err(error.into()),
+        if file.contains_key("keycloakVersion") {
+            let report = &mut importing.report;
+            (report.guards, report.differs) = differs::found(&file);
+            report.migrated_from = migrate::migrate(&mut file, &built_in, &mut report.notes, &mut report.guards);
         }
-        self.reload(&name, now).await?;
-        self.reload(super::bootstrap::MASTER, now).await?;
-        Ok(report)
+        importing.realm_row(&mut file, &built_in)?;
+        importing.all(file, &built_in, accounts).await?;
+        Ok(Begun::Importing(Box::new(importing)))
+    }
+}
+
+impl Importing<'_> {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// When the user cannot be read, or what is held cannot be written.
+    pub async fn user(&mut self, user: UserDocument) -> Result<(), AdminError> {
+        self.add_user(user).await?;
+        self.held += 1;
+        if self.held >= HELD {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    /// Users so far.
+    pub fn users(&self) -> usize {
+        self.report.users
+    }
+
+    /// Writes what is held. The first time, the realm begins, unseen.
+    async fn write(&mut self) -> Result<(), AdminError> {
+        self.held = 0;
+        let mut statements = std::mem::take(&mut self.statements);
+        if self.rehearsal {
+            return Ok(());
+        }
+        if !self.begun {
+            statements.push(table::unfinished(&self.realm_id));
+            // A realm that is replaced is gone from here on.
+            statements.extend(table::changed(&self.realm_id));
+        }
+        self.apply(statements).await?;
+        self.begun = true;
+        Ok(())
+    }
+
+    async fn apply(&self, statements: Vec<Statement>) -> Result<(), AdminError> {
+        match self.engine.store.apply_unhurried(statements).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::Duplicate) => {
+                let text = format!("realm {}: a name or an id occurs twice, or another realm has it", self.realm);
+                Err(AdminError::new(text)
+                    .hint("ids are unique across realms; two users, clients or roles of a realm cannot share a name"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends the import: the realm is there.
+    ///
+    /// # Errors
+    /// When something cannot be written. What was written before is not seen by anybody, and goes with the next try.
+    pub async fn finish(mut self) -> Result<Report, AdminError> {
+        let accounts = std::mem::take(&mut self.accounts);
+        self.service_accounts(accounts)?;
+        let mut statements = std::mem::take(&mut self.statements);
+        if self.rehearsal {
+            return Ok(self.report);
+        }
+        if self.begun {
+            statements.push(table::finished(&self.realm_id));
+        }
+        statements.extend(self.engine.management(&self.realm, &self.realm_id, &self.names, self.now).await?);
+        // Last, so that the numbers that tell of changes are locked for a moment only.
+        statements.extend(table::changed(&self.realm_id));
+        self.apply(statements).await?;
+        self.engine.reload(&self.realm, self.now).await?;
+        self.engine.reload(super::bootstrap::MASTER, self.now).await?;
+        Ok(self.report)
     }
 }
 
@@ -159,14 +289,13 @@ struct Parts {
     clients: Vec<grantor_model::realm::ClientDocument>,
     roles: roles::RolesPart,
     groups: Vec<grantor_model::realm::GroupDocument>,
-    users: Vec<grantor_model::realm::UserDocument>,
     identity_providers: Vec<grantor_model::realm::IdentityProviderDocument>,
     scope_mappings: Vec<grantor_model::realm::ScopeMappingDocument>,
     client_scope_mappings: std::collections::BTreeMap<String, Vec<grantor_model::realm::ScopeMappingDocument>>,
     keys: Option<Vec<grantor_model::realm::ComponentDocument>>,
 }
 
-const KEY_PROVIDER: &str = "org.keycloak.keys.KeyProvider";
+pub(crate) const KEY_PROVIDER: &str = "org.keycloak.keys.KeyProvider";
 
 /// Takes a part out of a file.
 fn part<T: DeserializeOwned>(file: &mut Map<String, Value>, name: &str) -> Result<Option<T>, AdminError> {
@@ -189,7 +318,6 @@ impl Parts {
             clients: part(file, "clients")?.unwrap_or_default(),
             roles: part(file, "roles")?.unwrap_or_default(),
             groups: part(file, "groups")?.unwrap_or_default(),
-            users: part(file, "users")?.unwrap_or_default(),
             identity_providers: part(file, "identityProviders")?.unwrap_or_default(),
             scope_mappings: part(file, "scopeMappings")?.unwrap_or_default(),
             client_scope_mappings: part(file, "clientScopeMappings")?.unwrap_or_default(),
@@ -248,7 +376,12 @@ impl Importing<'_> {
         Ok(())
     }
 
-    async fn all(&mut self, mut file: Map<String, Value>, built_in: &Map<String, Value>) -> Result<(), AdminError> {
+    async fn all(
+        &mut self,
+        mut file: Map<String, Value>,
+        built_in: &Map<String, Value>,
+        accounts: &HashSet<String>,
+    ) -> Result<(), AdminError> {
         let mut parts = Parts::taken_from(&mut file)?;
         let mut standard = Parts::taken_from(&mut built_in.clone())?;
         let own_scopes = parts.client_scopes.is_some();
@@ -256,8 +389,7 @@ impl Importing<'_> {
         standard.clients.retain(|client| parts.clients.iter().all(|own| own.client_id != client.client_id));
         let missing: Vec<String> = standard.clients.iter().map(|client| client.client_id.clone()).collect();
         parts.clients.append(&mut standard.clients);
-        let with_account = parts.users.iter().filter_map(|user| user.service_account_client_id.clone()).collect();
-        let accounts = self.clients(&parts.clients, &with_account)?;
+        self.accounts = self.clients(&parts.clients, accounts)?;
         self.roles(&parts.roles, &standard.roles, &missing)?;
         if !own_scopes {
             parts.scope_mappings.append(&mut standard.scope_mappings);
@@ -268,9 +400,7 @@ impl Importing<'_> {
         self.scope_mappings(&parts.scope_mappings, &parts.client_scope_mappings)?;
         self.groups(&parts.groups)?;
         self.keys(parts.keys).await?;
-        self.identity_providers(parts.identity_providers)?;
-        self.users(parts.users).await?;
-        self.service_accounts(accounts)
+        self.identity_providers(parts.identity_providers)
     }
 
     fn client_scopes(&mut self, scopes: Vec<ClientScopeDocument>) -> Result<(), AdminError> {
