@@ -221,6 +221,15 @@ impl Store {
         self.all(Statement::new(sql, [realm_id.into(), after.into(), limit.into()]), user).await
     }
 
+    /// How many users a realm has, service accounts too.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn user_count(&self, realm_id: &str) -> Result<i64, StoreError> {
+        let counted = Statement::new("SELECT COUNT(*) FROM users WHERE realm_id = $1", [realm_id.into()]);
+        Ok(self.one(counted, |row| row.int(0)).await?.unwrap_or_default())
+    }
+
     /// All users of a realm, service accounts too, by key, after `after`, at most `limit`.
     ///
     /// # Errors

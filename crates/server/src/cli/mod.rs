@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod bar;
 mod client;
 mod config;
 mod explain;
@@ -14,6 +15,7 @@ mod local;
 mod manual;
 pub(crate) mod output;
 mod realm;
+mod realm_files;
 mod revocations;
 mod serve;
 mod shown;

@@ -131,6 +131,9 @@ impl CliError {
     /// The exit code of a command that was called wrongly, as clap has it.
     pub(crate) const USAGE: u8 = 2;
 
+    /// The exit code of an import that left something out that guarded access.
+    pub(crate) const UNGUARDED: u8 = 2;
+
     /// An error of exit code 1.
     pub(crate) fn new(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), hint: None, code: 1 }

@@ -1,14 +1,15 @@
-//! `grantor realm`: add, list, import.
+//! `grantor realm`: add, list, import, export.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use grantor_flows::admin::import::{IfExists, Report};
-use serde_json::{Map, Value};
+use serde_json::json;
 
+use super::bar::Bar;
 use super::local::Where;
 use super::output::{CliError, Output};
+use super::realm_files::{self, Users};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RealmCommand {
@@ -30,11 +31,18 @@ pub(crate) enum RealmCommand {
     #[command(after_help = "Examples:
   grantor realm import acme-realm.json
   grantor realm import export/acme-realm.json export/acme-users-*.json
+  grantor realm import export/ --dry-run
   grantor realm import *.json --if-exists overwrite
 
 Files of one realm (acme-realm.json, acme-users-0.json, …) are read together. Password hashes, client secrets and
 signing keys come along: nobody needs a new password, and access tokens given out before verify until they expire. Sessions
-do not come along: refresh tokens of before are refused.")]
+do not come along: refresh tokens of before are refused.
+
+${NAME}, ${NAME:default} and ${FIRST,SECOND} in a file are replaced from the environment, as Keycloak does; a name that
+is not there stays as it is written.
+
+Exit code 0: all is imported. 2: imported, but something that guarded access is not acted on here; the report
+names it. 1: nothing was changed, or with more than 2,000 users an import was cut off, and the next try begins anew.")]
     Import {
         /// Files, or folders with files
         #[arg(required = true, value_name = "FILE")]
@@ -42,9 +50,56 @@ do not come along: refresh tokens of before are refused.")]
         /// What to do with a realm that is there already
         #[arg(long, value_enum, default_value_t = Policy::Fail)]
         if_exists: Policy,
+        /// Check the files and report, and change nothing
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         place: Where,
     },
+    /// Write a realm as files that Keycloak 26 imports
+    #[command(after_help = "Examples:
+  grantor realm export acme --dir export
+  grantor realm export acme --dir export --users different-files --users-per-file 500
+  grantor realm export acme --dir to-show --partial
+
+The server may go on running: the files are of one moment. They hold every password hash, secret and signing key, so
+only their owner may read them; --partial masks secrets and leaves the people out.
+
+Keycloak reads them with `kc.sh import --dir export`, Grantor with `grantor realm import export`.")]
+    Export {
+        /// The realm
+        realm: String,
+        /// Folder for the files; made when it is not there
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// Where users are written
+        #[arg(long, value_enum, default_value_t = UsersIn::RealmFile)]
+        users: UsersIn,
+        /// Users in a file, with --users different-files
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        users_per_file: u32,
+        /// Mask secrets and write no users but service accounts, as the export of Keycloak's console does
+        #[arg(long, conflicts_with = "users")]
+        partial: bool,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+/// Where users are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum UsersIn {
+    /// In the realm's file
+    #[value(alias = "realm_file")]
+    RealmFile,
+    /// In one file beside it
+    #[value(alias = "same_file")]
+    SameFile,
+    /// In files beside it, with --users-per-file in each
+    #[value(alias = "different_files")]
+    DifferentFiles,
+    /// Nowhere
+    Skip,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -85,139 +140,158 @@ pub(crate) async fn run(command: RealmCommand, output: &Output) -> Result<(), Cl
             }
             output.rows(&["realm", "state", "clients"], &rows)
         }
-        RealmCommand::Import { files, if_exists, place } => import(&files, if_exists.into(), &place, output).await,
+        RealmCommand::Import { files, if_exists, dry_run, place } => {
+            import(&files, if_exists.into(), dry_run, &place, output).await
+        }
+        RealmCommand::Export { realm, dir, users, users_per_file, partial, place } => {
+            let layout = match users {
+                UsersIn::RealmFile => Users::RealmFile,
+                UsersIn::SameFile => Users::SameFile,
+                UsersIn::DifferentFiles => Users::DifferentFiles(users_per_file as usize),
+                UsersIn::Skip => Users::Skip,
+            };
+            export(&realm, &dir, layout, partial, &place, output).await
+        }
     }
 }
 
-async fn import(files: &[PathBuf], if_exists: IfExists, place: &Where, output: &Output) -> Result<(), CliError> {
-    let realms = read(files)?;
+async fn import(
+    files: &[PathBuf],
+    if_exists: IfExists,
+    dry_run: bool,
+    place: &Where,
+    output: &Output,
+) -> Result<(), CliError> {
+    let realms = realm_files::found(files)?;
     let local = place.open_or_make().await?;
     let (mut reports, count) = (Vec::new(), realms.len());
-    for (position, (name, file)) in realms.into_iter().enumerate() {
-        output.progress(&format!("[{}/{count}] {name}", position + 1));
-        let report = local.engine.import_realm(file, if_exists, local.now).await;
-        let report = report.map_err(|error| CliError::from(error).within(&format!("realm {name}")))?;
+    for (position, realm) in realms.into_iter().enumerate() {
+        output.progress(&format!("[{}/{count}] {}", position + 1, realm.name));
+        let (mut bar, mut checking) = (Bar::new(output), true);
+        let report = realm.import(&local.engine, if_exists, dry_run, local.now, |progress| {
+            if checking && !progress.checking {
+                bar.restart();
+            }
+            checking = progress.checking;
+            let doing = if checking { "checked" } else { "imported" };
+            let what = format!("{}: {} of {} users {doing}", realm.name, progress.users, progress.of);
+            bar.at(progress.done, &what);
+        });
+        let report = report.await?;
+        drop(bar);
         if !output.is_json() {
-            output.line(told(&report))?;
+            output.line(told(&report, dry_run))?;
         }
         reports.push(report);
     }
-    local.settle().await;
-    if output.is_json() { output.json(&reports) } else { Ok(()) }
+    if !dry_run {
+        local.settle().await;
+    }
+    if output.is_json() {
+        output.json(&reports)?;
+    }
+    let unguarded: Vec<&str> =
+        reports.iter().filter(|report| !report.guards.is_empty()).map(|report| report.realm.as_str()).collect();
+    if unguarded.is_empty() {
+        return Ok(());
+    }
+    let text = format!("something that guarded access is not acted on here, in {}", unguarded.join(", "));
+    let hint = if dry_run { "the report names it" } else { "the report names it; the rest was imported" };
+    Err(CliError::new(text).with_hint(hint).with_code(CliError::UNGUARDED))
 }
 
-fn told(report: &Report) -> String {
+async fn export(
+    realm: &str,
+    dir: &Path,
+    layout: Users,
+    partial: bool,
+    place: &Where,
+    output: &Output,
+) -> Result<(), CliError> {
+    let local = place.open().await?;
+    let exporting = local.engine.export(realm, partial, local.now).await?;
+    let of = exporting.count().await?;
+    let mut bar = Bar::new(output);
+    let written = realm_files::write(&exporting, realm, dir, layout, |users| {
+        #[expect(clippy::cast_precision_loss, reason = "a bar is not that long")]
+        let done = users as f64 / of.max(1) as f64;
+        bar.at(done, &format!("{realm}: {users} of {of} users written"));
+    });
+    let written = written.await?;
+    drop(bar);
+    let files: Vec<String> = written.files.iter().map(|file| file.display().to_string()).collect();
+    output.show(&json!({"realm": realm, "users": written.users, "files": files}), || {
+        let first = files.first().map(String::as_str).unwrap_or_default();
+        let others = match files.len() {
+            0 | 1 => String::new(),
+            count => format!(" and {} with users", count - 1),
+        };
+        let kind = if partial { "without people and secrets" } else { "with every secret in it: keep it safe" };
+        format!("{realm}: {} users, in {first}{others}, {kind}", written.users)
+    })
+}
+
+/// The report for people.
+fn told(report: &Report, dry_run: bool) -> String {
     if report.skipped {
         return format!("{}: there already, left as it is", report.realm);
     }
-    let mut text = format!(
-        "{}: {} clients, {} client scopes, {} roles, {} groups, {} users, {} keys",
-        report.realm, report.clients, report.client_scopes, report.roles, report.groups, report.users, report.keys
-    );
-    if report.identity_providers > 0 {
-        text.push_str(&format!(", {} identity providers", report.identity_providers));
+    let mut text = format!("{}{}: ", report.realm, if dry_run { " (dry run, nothing was changed)" } else { "" });
+    let counts = [
+        (report.clients, "clients"),
+        (report.client_scopes, "client scopes"),
+        (report.roles, "roles"),
+        (report.groups, "groups"),
+        (report.users, "users"),
+        (report.keys, "keys"),
+        (report.identity_providers, "identity providers"),
+    ];
+    let counts: Vec<String> = counts.iter().map(|(count, what)| format!("{count} {what}")).collect();
+    text.push_str(&counts.join(", "));
+    if let Some(version) = &report.migrated_from {
+        text.push_str(&format!("\n  brought up to date from Keycloak {version}"));
+    }
+    let lists =
+        [("guards access, not acted on", &report.guards), ("differs", &report.differs), ("note", &report.notes)];
+    for (what, lines) in lists {
+        lines.iter().for_each(|line| text.push_str(&format!("\n  {what}: {line}")));
     }
     if !report.kept.is_empty() {
-        text.push_str(&format!("\n  kept, not used yet: {}", report.kept.join(", ")));
-    }
-    for note in &report.notes {
-        text.push_str(&format!("\n  note: {note}"));
+        text.push_str(&format!("\n  kept, not acted on yet (--json names each): {}", topics(&report.kept).join(", ")));
     }
     text
 }
 
-/// The files by realm: users of `-users-N.json` files join the realm that they name.
-fn read(files: &[PathBuf]) -> Result<BTreeMap<String, Map<String, Value>>, CliError> {
-    let mut realms: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for file in expanded(files)? {
-        let here = file.display().to_string();
-        let text =
-            std::fs::read_to_string(&file).map_err(|error| CliError::new(format!("{here} cannot be read: {error}")))?;
-        let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
-            CliError::new(format!("{here}: not JSON: {error}")).with_hint("realm files are what `kc.sh export` writes")
-        })?;
-        let documents = match value {
-            Value::Array(many) => many,
-            one => vec![one],
-        };
-        for document in documents {
-            let Value::Object(document) = document else {
-                return Err(CliError::new(format!("{here}: not a realm, but {}", kind(&document))));
-            };
-            let Some(name) = document.get("realm").and_then(Value::as_str).map(str::to_owned) else {
-                return Err(CliError::new(format!("{here}: a realm file has a member \"realm\" with its name")));
-            };
-            join(realms.entry(name).or_default(), document, &here)?;
+/// What members are about, where a realm has many of one kind.
+fn topics(kept: &[String]) -> Vec<&str> {
+    let topic = |name: &'_ str| match name {
+        name if name.starts_with("webAuthnPolicy") => Some("WebAuthn policies"),
+        name if name.ends_with("Flow") || name.starts_with("authenticat") || name == "requiredActions" => {
+            Some("login flows")
+        }
+        name if name.contains("vents") || name == "enabledEventTypes" => Some("events"),
+        name if name.starts_with("otp") => Some("settings of one-time codes for apps"),
+        name if name.starts_with("accessCode")
+            || name.starts_with("actionToken")
+            || name.starts_with("oauth2Device") =>
+        {
+            Some("lifetimes of codes and links")
+        }
+        name if name.ends_with("Locale") || name.ends_with("Locales") || name.starts_with("internationalization") => {
+            Some("languages")
+        }
+        name if name.ends_with("RememberMe") || name == "rememberMe" => Some("remember me"),
+        name if name.starts_with("clientP") => Some("client policies"),
+        name if name.contains("ClientRegistrationPolicy") => Some("client registration policies"),
+        name if name.ends_with("Theme") => Some("themes"),
+        _ => None,
+    };
+    let mut topics: Vec<&str> = Vec::new();
+    for name in kept {
+        let said = topic(name).unwrap_or(name);
+        if !topics.contains(&said) {
+            topics.push(said);
         }
     }
-    Ok(realms)
-}
-
-fn join(realm: &mut Map<String, Value>, document: Map<String, Value>, here: &str) -> Result<(), CliError> {
-    for (name, value) in document {
-        match (realm.get_mut(&name), value) {
-            (Some(Value::Array(there)), Value::Array(more)) if name == "users" => there.extend(more),
-            (Some(there), value) if *there == value => {}
-            (Some(_), _) => {
-                return Err(CliError::new(format!("{here}: another file of the same realm has other {name:?}")));
-            }
-            (None, value) => drop(realm.insert(name, value)),
-        }
-    }
-    Ok(())
-}
-
-fn expanded(files: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
-    let mut found = Vec::new();
-    for file in files {
-        if file.is_dir() {
-            found.extend(json_files(file)?);
-        } else {
-            found.push(file.clone());
-        }
-    }
-    Ok(found)
-}
-
-fn json_files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable = |error: std::io::Error| CliError::new(format!("{} cannot be read: {error}", folder.display()));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::join;
-    use serde_json::{Map, Value, json};
-
-    fn object(value: Value) -> Map<String, Value> {
-        value.as_object().cloned().unwrap_or_default()
-    }
-
-    #[test]
-    fn users_of_several_files_come_together() {
-        let mut realm = object(json!({"realm": "a", "users": [1]}));
-        assert!(join(&mut realm, object(json!({"realm": "a", "users": [2]})), "f").is_ok());
-        assert_eq!(realm["users"], json!([1, 2]));
-        assert!(join(&mut realm, object(json!({"realm": "a", "enabled": true})), "f").is_ok());
-        assert!(join(&mut realm, object(json!({"enabled": false})), "f").is_err());
-    }
+    topics
 }

@@ -47,11 +47,15 @@ const SWEEP: Duration = Duration::from_secs(60);
 #[command(after_help = "Examples:
   grantor serve
   grantor serve --data /var/lib/grantor --public-url https://id.example.org --listen 0.0.0.0:8080
+  grantor serve --import-realm ./realms --data /var/lib/grantor
   grantor serve --database postgres://grantor@db.internal/grantor --public-url https://id.example.org")]
 pub(crate) struct ServeArgs {
     /// Configuration file [default: ./grantor.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Folder of realm files to import before serving; realms that are there already are left as they are
+    #[arg(long, value_name = "DIR")]
+    import_realm: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -65,6 +69,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CliError> {
     let listeners = Listeners::bind(&config).await?;
     let engine = start::engine(&config).await?;
     let now = start::now();
+    if let Some(folder) = &args.import_realm {
+        first::realms(&engine, folder, now).await?;
+    }
     let first = engine.first_start(now).await?;
     let administrator = first::administrator(&engine, now).await?;
     let app = App::new(engine, &config, Clock::default()).map_err(CliError::new)?;

@@ -21,6 +21,14 @@ pub struct Page {
 }
 
 impl Exporting<'_> {
+    /// How many users there are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn count(&self) -> Result<usize, AdminError> {
+        Ok(usize::try_from(self.store.user_count(&self.row.id).await?).unwrap_or_default())
+    }
+
     /// The users after a key (the empty text for the first), by key.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ const IDLE: [&str; 7] = [
 ];
 
 /// Users that are held before they are written. A realm with no more of them is written in one step.
-const HELD: usize = 2_000;
+pub const AT_ONCE: usize = 2_000;
 
 /// What an import begins with.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ impl Importing<'_> {
     pub async fn user(&mut self, user: UserDocument) -> Result<(), AdminError> {
         self.add_user(user).await?;
         self.held += 1;
-        if self.held >= HELD {
+        if self.held >= AT_ONCE {
             self.write().await?;
         }
         Ok(())

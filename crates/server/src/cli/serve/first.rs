@@ -1,9 +1,14 @@
-//! The first administrator: from the environment, or by a link. Never a default password.
+//! What a start makes: realms that are to be imported, and the first administrator: from the environment, or by a
+//! link. Never a default password.
+
+use std::path::Path;
 
 use grantor_flows::Engine;
+use grantor_flows::admin::import::IfExists;
 use grantor_model::{Instant, Secret};
 
 use crate::cli::output::CliError;
+use crate::cli::realm_files;
 
 /// Names of the variables, ours first, then those that Keycloak reads.
 const VARIABLES: [(&str, &str); 3] = [
@@ -11,6 +16,31 @@ const VARIABLES: [(&str, &str); 3] = [
     ("KC_BOOTSTRAP_ADMIN_USERNAME", "KC_BOOTSTRAP_ADMIN_PASSWORD"),
     ("KEYCLOAK_ADMIN", "KEYCLOAK_ADMIN_PASSWORD"),
 ];
+
+/// Imports the realms of a folder that are not there yet. Where some come in, no realm is made to try things in.
+pub(super) async fn realms(engine: &Engine, folder: &Path, now: Instant) -> Result<(), CliError> {
+    if !folder.is_dir() {
+        return Err(CliError::new(format!("--import-realm: {} is no folder", folder.display())));
+    }
+    let realms = realm_files::found(&[folder.to_owned()])?;
+    engine.make_master(now).await?;
+    for realm in realms {
+        let report = realm.import(engine, IfExists::Skip, false, now, |_| {}).await?;
+        let name = report.realm.as_str();
+        if report.skipped {
+            tracing::info!(realm = name, "not imported: it is there already");
+            continue;
+        }
+        for text in &report.guards {
+            tracing::warn!(realm = name, "guards access and is not acted on: {text}");
+        }
+        for text in report.differs.iter().chain(&report.notes) {
+            tracing::info!(realm = name, "{text}");
+        }
+        tracing::info!(realm = name, clients = report.clients, users = report.users, "imported");
+    }
+    Ok(())
+}
 
 /// Makes the administrator that the environment names; without one, gives back the secret of a new link.
 pub(super) async fn administrator(engine: &Engine, now: Instant) -> Result<Option<String>, CliError> {
