@@ -23,6 +23,7 @@ impl Importing<'_> {
                 return Err(AdminError::new("a client of the realm file has no clientId"));
             }
             let id = self.id(client.id.clone(), "a client")?;
+            self.only("clients", &client.client_id)?;
             if client.secret.as_deref() == Some(MASK) {
                 let text = format!("client {:?} came with a masked secret: give it one", client.client_id);
                 self.note(text + " with `grantor client rotate-secret`");

@@ -14,6 +14,7 @@ impl Importing<'_> {
                 return Err(AdminError::new("an identity provider of the realm file has no alias"));
             }
             let id = self.id(provider.internal_id.take(), "an identity provider")?;
+            self.only("identity providers", &provider.alias)?;
             self.names.identity_providers.insert(provider.alias.clone(), id.clone());
             self.statements.push(table::insert(&row(&self.engine.vault, &self.realm_id, &id, provider)?));
             self.report.identity_providers += 1;

@@ -86,7 +86,7 @@ pub struct Importing<'a> {
     begun: bool,
     /// Users among the statements.
     held: usize,
-    /// Ids and names of users so far, hashed.
+    /// Ids and names so far, hashed.
     seen: HashSet<u64>,
     /// Clients that act for themselves and have no user in the file, by key and `client_id`.
     accounts: Vec<(String, String)>,
@@ -250,11 +250,8 @@ impl Importing<'_> {
     async fn apply(&self, statements: Vec<Statement>) -> Result<(), AdminError> {
         match self.engine.store.apply_unhurried(statements).await {
             Ok(()) => Ok(()),
-            Err(StoreError::Duplicate) => {
-                let text = format!("realm {}: a name or an id occurs twice, or another realm has it", self.realm);
-                Err(AdminError::new(text)
-                    .hint("ids are unique across realms; two users, clients or roles of a realm cannot share a name"))
-            }
+            Err(StoreError::Duplicate) => Err(AdminError::new("another realm has an id of this file already")
+                .hint("ids are unique across realms: the same realm cannot come in under two names")),
             Err(error) => Err(error.into()),
         }
     }
@@ -406,6 +403,7 @@ impl Importing<'_> {
     fn client_scopes(&mut self, scopes: Vec<ClientScopeDocument>) -> Result<(), AdminError> {
         for mut scope in scopes {
             let id = self.id(scope.id.take(), "a client scope")?;
+            self.only("client scopes", &scope.name)?;
             self.names.client_scopes.insert(scope.name.clone(), id.clone());
             let row = client_table::ClientScopeRow {
                 id,
@@ -420,11 +418,28 @@ impl Importing<'_> {
     }
 
     /// The id that the file gives, or a new one.
-    fn id(&self, given: Option<String>, what: &str) -> Result<String, AdminError> {
-        match given {
-            Some(id) => checked_id(&id, what).map(|()| id),
-            None => Ok(self.engine.entropy.uuid(self.now)?),
+    fn id(&mut self, given: Option<String>, what: &str) -> Result<String, AdminError> {
+        let Some(id) = given else { return Ok(self.engine.entropy.uuid(self.now)?) };
+        checked_id(&id, what)?;
+        if !self.is_new(what, &id) {
+            return Err(AdminError::new(format!("the id {id:?} of {what} occurs twice")));
         }
+        Ok(id)
+    }
+
+    /// Refuses a name that something of the kind has already.
+    fn only(&mut self, kind: &'static str, name: &str) -> Result<(), AdminError> {
+        if self.is_new(kind, name) {
+            return Ok(());
+        }
+        Err(AdminError::new(format!("two {kind} are called {name:?}")))
+    }
+
+    /// Whether an id or a name of a kind comes for the first time. Of two that hash alike by chance the second is
+    /// refused: of a million users that happens once in forty million files.
+    fn is_new(&mut self, kind: &str, text: &str) -> bool {
+        use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+        self.seen.insert(BuildHasherDefault::<DefaultHasher>::default().hash_one((kind, text)))
     }
 
     /// Names members that are kept and not understood yet, unless they say nothing.

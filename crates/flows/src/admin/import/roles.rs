@@ -29,13 +29,15 @@ impl Importing<'_> {
         let mut composites: Vec<(String, String, Composites)> = Vec::new();
         let lacks = |role: &&RoleDocument| file.realm.iter().all(|own| own.name != role.name);
         for role in file.realm.iter().chain(built_in.realm.iter().filter(lacks)) {
+            self.only("realm roles", &role.name)?;
             let id = self.role(role, "")?;
             self.names.realm_roles.insert(role.name.clone(), id.clone());
             composites.extend(role.composites.clone().map(|members| (id, role.name.clone(), members)));
         }
         let standard =
             built_in.client.iter().filter(|(client, _)| missing.contains(client) || !file.client.contains_key(*client));
-        for (client, roles) in file.client.iter().chain(standard) {
+        let own = file.client.iter().map(|part| (part, true));
+        for ((client, roles), own) in own.chain(standard.map(|part| (part, false))) {
             let Some(owner) = self.names.clients.get(client).cloned() else {
                 self.note(format!("roles of the client {client:?}: there is no such client, left out"));
                 continue;
@@ -43,6 +45,12 @@ impl Importing<'_> {
             for role in roles {
                 let key = (client.clone(), role.name.clone());
                 if self.names.client_roles.contains_key(&key) {
+                    if own {
+                        return Err(AdminError::new(format!(
+                            "two roles of client {client:?} are called {:?}",
+                            role.name
+                        )));
+                    }
                     continue;
                 }
                 let id = self.role(role, &owner)?;
@@ -80,6 +88,10 @@ impl Importing<'_> {
         while let Some((group, parent_id, above)) = open.pop() {
             let id = self.id(group.id.clone(), "a group")?;
             let path = format!("{above}/{}", group.name);
+            // A name may hold a slash: the path alone does not tell.
+            if !self.is_new("groups", &format!("{parent_id:?} {}", group.name)) {
+                return Err(AdminError::new(format!("two groups are called {path:?}")));
+            }
             let document = GroupDocument {
                 sub_groups: Vec::new(),
                 realm_roles: Vec::new(),

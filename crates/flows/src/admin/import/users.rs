@@ -13,25 +13,13 @@ use crate::admin::users::{NewCredential, credential_row};
 use crate::passwords::StoredPassword;
 
 impl Importing<'_> {
-    /// Whether a name or an id comes for the first time. Of two that hash alike by chance the second is refused: of a
-    /// million users that happens once in forty million files.
-    fn is_new(&mut self, what: &str, text: &str) -> bool {
-        use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-        self.seen.insert(BuildHasherDefault::<DefaultHasher>::default().hash_one((what, text)))
-    }
-
     pub(super) async fn add_user(&mut self, mut user: UserDocument) -> Result<(), AdminError> {
         let username = user.username.trim().to_lowercase();
         if username.is_empty() {
             return Err(AdminError::new("a user of the realm file has no username"));
         }
         let id = self.id(user.id.take(), "a user")?;
-        if !self.is_new("name", &username) {
-            return Err(AdminError::new(format!("realm {}: two users are called {username:?}", self.realm)));
-        }
-        if !self.is_new("id", &id) {
-            return Err(AdminError::new(format!("realm {}: two users have the id {id:?}", self.realm)));
-        }
+        self.only("users", &username)?;
         if self.report.migrated_from.is_some() {
             // What is to be accepted has another name since.
             for action in user.required_actions.iter_mut().filter(|action| *action == "terms_and_conditions") {
