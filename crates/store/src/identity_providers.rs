@@ -92,14 +92,15 @@ impl Store {
         self.all(Statement::new(sql, [realm_id.into()]), row).await
     }
 
-    /// Who the users of a realm whose keys are after `after` and not after `last` are at its providers.
+    /// Who the users of a realm whose names are after `after` and not after `last` are at its providers.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn links_of(&self, realm_id: &str, after: &str, last: &str) -> Result<Vec<LinkRow>, StoreError> {
-        let sql = "SELECT f.user_id, p.alias, f.subject, f.username FROM federated_identities f \
+        let sql = "SELECT f.user_id, p.alias, f.subject, f.username FROM users u \
+                   JOIN federated_identities f ON f.user_id = u.id \
                    JOIN identity_providers p ON p.id = f.provider_id \
-                   WHERE p.realm_id = $1 AND f.user_id > $2 AND f.user_id <= $3 ORDER BY f.user_id, p.alias";
+                   WHERE u.realm_id = $1 AND u.username > $2 AND u.username <= $3 ORDER BY f.user_id, p.alias";
         self.all(Statement::new(sql, [realm_id.into(), after.into(), last.into()]), |row| {
             Ok(LinkRow {
                 user_id: row.text(0)?.to_owned(),

@@ -99,6 +99,15 @@ pub fn insert_group_role(group_id: &str, role_id: &str) -> Statement {
 }
 
 impl Store {
+    /// The key of a realm role by its name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn realm_role_key(&self, realm_id: &str, name: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT id FROM roles WHERE realm_id = $1 AND owner = '' AND name = $2";
+        self.one(Statement::new(sql, [realm_id.into(), name.into()]), |row| Ok(row.text(0)?.to_owned())).await
+    }
+
     /// All roles of a realm.
     ///
     /// # Errors

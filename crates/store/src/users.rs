@@ -230,16 +230,17 @@ impl Store {
         Ok(self.one(counted, |row| row.int(0)).await?.unwrap_or_default())
     }
 
-    /// All users of a realm, service accounts too, by key, after `after`, at most `limit`.
+    /// All users of a realm, service accounts too, by name, after `after`, at most `limit`.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn everybody(&self, realm_id: &str, after: &str, limit: i64) -> Result<Vec<UserRow>, StoreError> {
-        let sql = select_user!("WHERE u.realm_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3");
+        let sql = select_user!("WHERE u.realm_id = $1 AND u.username > $2 ORDER BY u.username LIMIT $3");
         self.all(Statement::new(sql, [realm_id.into(), after.into(), limit.into()]), user).await
     }
 
-    /// Credentials of the users of a realm whose keys are after `after` and not after `last`, each user's in their order.
+    /// Credentials of the users of a realm whose names are after `after` and not after `last`, each user's in their
+    /// order.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -251,7 +252,7 @@ impl Store {
     ) -> Result<Vec<CredentialRow>, StoreError> {
         let sql = "SELECT c.id, c.user_id, c.kind, c.position, c.document, c.secret FROM users u \
                    JOIN credentials c ON c.user_id = u.id \
-                   WHERE u.realm_id = $1 AND u.id > $2 AND u.id <= $3 ORDER BY c.user_id, c.position, c.id";
+                   WHERE u.realm_id = $1 AND u.username > $2 AND u.username <= $3 ORDER BY c.user_id, c.position, c.id";
         self.all(Statement::new(sql, [realm_id.into(), after.into(), last.into()]), credential).await
     }
 
@@ -260,7 +261,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn kept_of(&self, realm_id: &str, after: &str, last: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let sql = "SELECT id, kept FROM users WHERE realm_id = $1 AND id > $2 AND id <= $3 AND kept IS NOT NULL";
+        let sql = "SELECT id, kept FROM users \
+                   WHERE realm_id = $1 AND username > $2 AND username <= $3 AND kept IS NOT NULL";
         self.all(Statement::new(sql, [realm_id.into(), after.into(), last.into()]), |row| {
             Ok((row.text(0)?.to_owned(), row.bytes(1)?.to_vec()))
         })

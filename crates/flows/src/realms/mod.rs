@@ -138,6 +138,17 @@ impl Engine {
         Err(Error::unavailable(format!("realm {name} changes faster than it can be read")))
     }
 
+    /// Loads a realm anew that is in memory. Another is loaded by the first who asks for it.
+    ///
+    /// # Errors
+    /// As [`Engine::reload`].
+    pub async fn reload_known(&self, name: &str, now: Instant) -> Result<(), Error> {
+        if self.realms.entries.load().contains_key(name) {
+            self.reload(name, now).await?;
+        }
+        Ok(())
+    }
+
     /// Loads what others changed since the last look, and drops what is not used. A realm that cannot be loaded is
     /// dropped as well: its next request tries again, and until that succeeds nothing is granted in it.
     ///

@@ -16,7 +16,7 @@ const PAGE: i64 = 200;
 pub struct Page {
     /// As the file has them.
     pub users: Vec<Value>,
-    /// The key to go on after; `None` at the end.
+    /// The name to go on after; `None` at the end.
     pub last: Option<String>,
 }
 
@@ -29,14 +29,14 @@ impl Exporting<'_> {
         Ok(usize::try_from(self.store.user_count(&self.row.id).await?).unwrap_or_default())
     }
 
-    /// The users after a key (the empty text for the first), by key.
+    /// The users after a name (the empty text for the first), by name.
     ///
     /// # Errors
     /// When something stored cannot be read or opened.
     pub async fn users(&self, after: &str) -> Result<Page, AdminError> {
         let realm = self.row.id.as_str();
         let rows = self.store.everybody(realm, after, PAGE).await?;
-        let Some(last) = rows.last().map(|row| row.id.clone()) else {
+        let Some(last) = rows.last().map(|row| row.username.clone()) else {
             return Ok(Page { users: Vec::new(), last: None });
         };
         let mut credentials: HashMap<String, Vec<Value>> = HashMap::new();

@@ -274,8 +274,8 @@ impl Importing<'_> {
         // Last, so that the numbers that tell of changes are locked for a moment only.
         statements.extend(table::changed(&self.realm_id));
         self.apply(statements).await?;
-        self.engine.reload(&self.realm, self.now).await?;
-        self.engine.reload(super::bootstrap::MASTER, self.now).await?;
+        self.engine.reload_known(&self.realm, self.now).await?;
+        self.engine.reload_known(super::bootstrap::MASTER, self.now).await?;
         Ok(self.report)
     }
 }
