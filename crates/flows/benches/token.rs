@@ -105,7 +105,7 @@ async fn engine(folder: &Folder) -> Engine {
     let engine = Engine {
         store: Store::new(database),
         realms: Realms::new(),
-        passwords: Passwords::new(1, 16),
+        passwords: Passwords::new(1, 16, std::path::PathBuf::new()),
         vault: Arc::new(vault),
         entropy,
         signatures: Signatures::default(),

@@ -8,14 +8,21 @@ mod stored;
 
 pub use stored::{Hashing, StoredPassword};
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::Block;
 use grantor_model::{Error, Secret};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::entropy::Entropy;
+
+/// Bytes of the longest line of a list of passwords.
+const LONGEST_LINE: u64 = 4_096;
 
 /// How long a password waits for a worker.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -28,6 +35,8 @@ pub struct Passwords {
     hashed: AtomicU64,
     queue: usize,
     memory: Arc<Memory>,
+    /// The folder of lists of passwords that are too common.
+    lists: PathBuf,
 }
 
 /// Blocks of 1 KiB that a worker keeps: what the default takes.
@@ -65,14 +74,15 @@ pub struct Checked {
 }
 
 impl Passwords {
-    /// `workers` hashes at once, at most `queue` waiting.
-    pub fn new(workers: usize, queue: usize) -> Self {
+    /// `workers` hashes at once, at most `queue` waiting. `lists` is the folder of lists of common passwords.
+    pub fn new(workers: usize, queue: usize, lists: PathBuf) -> Self {
         Self {
             running: Arc::new(Semaphore::new(workers.max(1))),
             waiting: AtomicUsize::new(0),
             hashed: AtomicU64::new(0),
             queue,
             memory: Arc::default(),
+            lists,
         }
     }
 
@@ -124,6 +134,31 @@ impl Passwords {
         made.ok_or_else(|| Error::internal("the realm's password policy names a hash that cannot be made"))
     }
 
+    /// Whether a password is a line of a list, in whatever case. Lists are read anew each time: passwords are set rarely,
+    /// and a list may have millions.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub async fn is_listed(&self, list: &str, password: &Secret) -> Result<bool, Error> {
+        let (path, wanted) = (self.lists.join(list), Zeroizing::new(password.expose().to_lowercase()));
+        let shown = path.display().to_string();
+        let read = move || -> std::io::Result<bool> {
+            let mut lines = BufReader::new(File::open(path)?);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                if lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+                    return Ok(false);
+                }
+                if String::from_utf8_lossy(line.trim_ascii_end()).to_lowercase() == *wanted {
+                    return Ok(true);
+                }
+            }
+        };
+        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::internal(error.to_string()))?;
+        read.map_err(|error| Error::internal(format!("the list of common passwords {shown} cannot be read: {error}")))
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Memory) -> T + Send + 'static) -> Result<T, Error> {
         let place = Waiting::enter(&self.waiting, self.queue)?;
         let permit = match tokio::time::timeout(PATIENCE, self.running.clone().acquire_owned()).await {
@@ -169,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_told_to_come_later() {
-        let passwords = Passwords::new(1, 4);
+        let passwords = Passwords::new(1, 4, std::path::PathBuf::new());
         let entropy = Entropy::new();
         let one = || passwords.check(None, Secret::new("x"), Hashing::default(), &entropy);
         let many: Vec<_> = (0..12).map(|_| one()).collect();
@@ -200,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_hash_is_right_once_and_for_one_password() {
-        let (passwords, entropy) = (Passwords::new(1, 4), Entropy::new());
+        let (passwords, entropy) = (Passwords::new(1, 4, std::path::PathBuf::new()), Entropy::new());
         let stored = passwords.hash(Secret::new("пароль"), Hashing::default(), &entropy).await.expect("hashed");
         let check = |text: &str| passwords.check(Some(stored.clone()), Secret::new(text), Hashing::default(), &entropy);
         assert!(check("пароль").await.expect("checked").right);

@@ -48,7 +48,11 @@ pub async fn engine(config: &Config) -> Result<Engine, AdminError> {
     Ok(Engine {
         store,
         realms: Realms::new(),
-        passwords: Passwords::new(config.passwords.workers, config.passwords.queue),
+        passwords: Passwords::new(
+            config.passwords.workers,
+            config.passwords.queue,
+            config.server.data.join("password-blacklists"),
+        ),
         vault: std::sync::Arc::new(vault),
         entropy,
         signatures: Signatures::default(),

@@ -173,6 +173,11 @@ pub fn delete_credentials(user_id: &str, kind: &str) -> Statement {
     Statement::new("DELETE FROM credentials WHERE user_id = $1 AND kind = $2", [user_id.into(), kind.into()])
 }
 
+/// Removes a credential.
+pub fn delete_credential(id: &str) -> Statement {
+    Statement::new("DELETE FROM credentials WHERE id = $1", [id.into()])
+}
+
 impl Store {
     /// A user by key.
     ///

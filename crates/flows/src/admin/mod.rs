@@ -8,6 +8,7 @@ pub mod export;
 pub mod external_systems;
 pub mod identity_providers;
 pub mod import;
+mod new_passwords;
 pub mod realms;
 pub mod users;
 

@@ -7,9 +7,10 @@ use grantor_store::{StoreError, login_failures, realms as realm_table};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::new_passwords::Owner;
 use super::{AdminError, json};
 use crate::engine::Engine;
-use crate::passwords::{Hashing, StoredPassword};
+use crate::passwords::StoredPassword;
 use crate::realms::Realm;
 use crate::revocations;
 use crate::throttle::{self, Failed};
@@ -37,6 +38,11 @@ pub(crate) fn credential_texts(vault: &Vault, row: &CredentialRow) -> Result<(St
     let clear = vault.open(&place(&row.id), &row.secret)?;
     let secret = std::str::from_utf8(&clear).map_err(|error| bad(error.to_string()))?;
     Ok((open.credential_data, Zeroizing::new(secret.to_owned())))
+}
+
+/// When a credential was made, in milliseconds since 1970.
+pub(crate) fn created(row: &CredentialRow) -> Option<i64> {
+    serde_json::from_str::<OpenPart>(&row.document).ok()?.created_date
 }
 
 /// A stored credential as a realm file has it.
@@ -216,36 +222,11 @@ impl Engine {
         };
         let mut statements = table::insert(&row);
         if let Some(password) = &new.password {
-            statements.push(table::insert_credential(&self.new_password(realm, &id, password.clone(), now).await?));
+            let owner = Owner { id: &id, username: &row.username, email: row.email.as_deref() };
+            let credential = self.new_password(realm, &owner, self.entropy.uuid(now)?, password.clone(), now).await?;
+            statements.push(table::insert_credential(&credential));
         }
         Ok((id, statements))
-    }
-
-    async fn new_password(
-        &self,
-        realm: &Realm,
-        user_id: &str,
-        password: Secret,
-        now: Instant,
-    ) -> Result<CredentialRow, AdminError> {
-        if password.is_empty() {
-            return Err(AdminError::new("the password is empty"));
-        }
-        let wanted = Hashing::of_policy(realm.settings.password_policy.as_deref());
-        let hash = self.passwords.hash(password, wanted, &self.entropy).await?;
-        Ok(credential_row(
-            &self.vault,
-            NewCredential {
-                id: self.entropy.uuid(now)?,
-                user_id,
-                kind: "password",
-                position: 0,
-                credential_data: hash.credential_data(),
-                secret_data: Zeroizing::new(hash.secret_data()),
-                user_label: None,
-                created_date: Some(now.millis()),
-            },
-        )?)
     }
 
     /// A user by name.
@@ -255,23 +236,6 @@ impl Engine {
     pub async fn stored_user(&self, realm: &Realm, username: &str) -> Result<UserRow, AdminError> {
         let found = self.store.user_by_name(&realm.id, &username.trim().to_lowercase()).await?;
         found.ok_or_else(|| AdminError::new(format!("realm {} has no user {username:?}", realm.name)))
-    }
-
-    /// Replaces a user's password.
-    ///
-    /// # Errors
-    /// When there is no such user, or the password is empty.
-    pub async fn set_password(
-        &self,
-        realm: &Realm,
-        username: &str,
-        password: Secret,
-        now: Instant,
-    ) -> Result<(), AdminError> {
-        let user = self.stored_user(realm, username).await?;
-        let credential = self.new_password(realm, &user.id, password, now).await?;
-        let statements = vec![table::delete_credentials(&user.id, "password"), table::insert_credential(&credential)];
-        Ok(self.store.apply(statements).await?)
     }
 
     /// Lets a user sign in, or not.

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use grantor_model::realm::Factor;
-use grantor_model::{Code, Error, Kind, Refused, Secret, Trail};
+use grantor_model::realm::{Factor, PasswordPolicy};
+use grantor_model::{Code, Error, Instant, Kind, Refused, Secret, Trail};
 use grantor_store::StoreError;
 use grantor_store::sessions::ChainRow;
 use grantor_store::users::{self, CredentialRow, UserRow};
@@ -141,6 +141,7 @@ pub(crate) async fn authenticated(
         return Err(refused);
     }
     let user = realm.user(row).map_err(|error| trail.fail(Error::internal(format!("a user: {error}"))))?;
+    not_expired(realm, &credentials, call.now, trail)?;
     fully_set_up(realm, &user, trail)?;
     guesses.succeeded().await.map_err(|error| trail.fail(error))?;
     Ok(user)
@@ -172,7 +173,7 @@ async fn check_password(
 ) -> Result<bool, Error> {
     let credential = credentials.iter().find(|credential| credential.kind == "password");
     let stored = credential.map(|credential| read_password(engine, credential)).transpose()?.flatten();
-    let wanted = Hashing::of_policy(realm.settings.password_policy.as_deref());
+    let wanted = Hashing::of_policy(PasswordPolicy::new(realm.settings.password_policy.as_deref()));
     let checked = engine.passwords.check(stored, password, wanted, &engine.entropy).await?;
     if let (Some(credential), Some(hash)) = (credential, checked.rehashed) {
         let renewed = crate::admin::users::password_row(&engine.vault, credential.clone(), &hash)?;
@@ -235,6 +236,21 @@ async fn one_time_code(
         return Err(trail.refuse("one-time code", "the current code, unused", "another or none", wrong(realm)));
     }
     Ok(())
+}
+
+/// A password that is older than the realm allows has to be replaced first.
+fn not_expired(realm: &Realm, credentials: &[CredentialRow], now: Instant, trail: &mut Trail) -> Result<(), Refused> {
+    let limit = PasswordPolicy::new(realm.settings.password_policy.as_deref()).expires_after();
+    let made = || crate::admin::users::created(credentials.iter().find(|credential| credential.kind == "password")?);
+    let Some((limit, made)) = limit.and_then(|limit| Some((limit, made()?))) else { return Ok(()) };
+    let age = now.millis().saturating_sub(made);
+    if age <= limit {
+        return Ok(());
+    }
+    let days = |millis: i64| millis / 86_400_000;
+    let actual = format!("{} days of {}", days(age), days(limit));
+    let error = Error::grant("Account is not fully set up");
+    Err(trail.refuse("age of the password", "what the password policy allows", &actual, error))
 }
 
 /// A user with something left to do cannot do it here.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use grantor_model::Secret;
 use grantor_model::jose::constant_time_eq;
-use grantor_model::realm::CredentialDocument;
+use grantor_model::realm::{CredentialDocument, PasswordPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -32,22 +32,20 @@ impl Default for Hashing {
 
 impl Hashing {
     /// Reads `hashAlgorithm(…)` and `hashIterations(…)` of a password policy.
-    pub fn of_policy(policy: Option<&str>) -> Self {
-        let argument = |name: &str| {
-            let part = policy?.split(" and ").find_map(|part| part.trim().strip_prefix(name))?;
-            Some(part.trim().strip_prefix('(')?.strip_suffix(')')?.trim().to_owned())
-        };
+    pub fn of_policy(policy: PasswordPolicy<'_>) -> Self {
         let mut hashing = Self::default();
-        if let Some(algorithm) = argument("hashAlgorithm") {
-            hashing.iterations = match algorithm.as_str() {
+        if let Some(algorithm) = policy.argument("hashAlgorithm") {
+            hashing.iterations = match algorithm {
                 "pbkdf2" => 1_300_000,
                 "pbkdf2-sha256" => 600_000,
                 "pbkdf2-sha512" => 210_000,
                 _ => ARGON2.1,
             };
-            hashing.algorithm = algorithm;
+            hashing.algorithm = algorithm.to_owned();
         }
-        if let Some(iterations) = argument("hashIterations").and_then(|text| text.parse().ok()).filter(|n| *n > 0) {
+        if let Some(iterations) =
+            policy.argument("hashIterations").and_then(|text| text.parse().ok()).filter(|n| *n > 0)
+        {
             hashing.iterations = iterations;
         }
         // A policy that no machine could follow would stop every login.
@@ -233,10 +231,11 @@ mod tests {
     use super::{Hashing, StoredPassword};
     use crate::passwords::Memory;
     use grantor_model::Secret;
+    use grantor_model::realm::PasswordPolicy;
 
     #[test]
     fn policies_name_the_hash() {
-        let of = |policy: &str| Hashing::of_policy(Some(policy));
+        let of = |policy: &str| Hashing::of_policy(PasswordPolicy::new(Some(policy)));
         assert_eq!(of("length(8) and digits(1)"), Hashing::default());
         assert_eq!(of("hashAlgorithm(pbkdf2-sha256)").iterations, 600_000);
         assert_eq!(of("hashIterations(1000) and hashAlgorithm(pbkdf2-sha512)").iterations, 1000);
@@ -274,7 +273,7 @@ mod tests {
             assert_eq!(stored.matches(&Secret::new(""), &Memory::default()), None);
         }
         assert!(!costly(&argon2("65536", 3)).is_too_costly());
-        assert_eq!(Hashing::of_policy(Some("hashIterations(4000000000)")).iterations, 100);
+        assert_eq!(Hashing::of_policy(PasswordPolicy::new(Some("hashIterations(4000000000)"))).iterations, 100);
     }
 
     #[test]

@@ -6,12 +6,14 @@
 mod brute_force;
 mod client;
 mod identity_provider;
+mod password_policy;
 mod settings;
 mod user;
 
 pub use brute_force::{BruteForce, Factor, Lock, LoginFailures, Strategy};
 pub use client::{ClientDocument, ClientScopeDocument, MapperDocument};
 pub use identity_provider::{FederatedIdentityDocument, IdentityProviderDocument};
+pub use password_policy::PasswordPolicy;
 pub use settings::{RealmDocument, SECURITY_HEADERS};
 pub use user::{CredentialDocument, UserDocument};
 

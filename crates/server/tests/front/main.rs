@@ -38,6 +38,7 @@ mod lost_database;
 mod moved;
 mod operations;
 mod password;
+mod password_policy;
 mod races;
 mod refresh;
 mod revoke;

@@ -1,5 +1,6 @@
 //! What a realm had that guards access or shows to people, and is not acted on here.
 
+use grantor_model::realm::PasswordPolicy;
 use serde_json::{Map, Value};
 
 /// The steps of Keycloak's own flow for the password grant.
@@ -101,6 +102,15 @@ fn differs(file: &Map<String, Value>) -> Vec<String> {
         "people cannot register themselves here",
     );
     say(items(file.get("organizations")).count(), "{} organizations are kept; tokens do not carry them");
+    let policy = PasswordPolicy::new(file.get("passwordPolicy").and_then(Value::as_str));
+    for rule in policy.unknown() {
+        found.push(format!(
+            "the password policy has the rule {rule}, which is not known: until it is taken out, no password can be set"
+        ));
+    }
+    if let Some(list) = policy.blacklist() {
+        found.push(format!("passwords are compared with the list {list:?}: put it into password-blacklists/ of the data folder, or no password can be set"));
+    }
     found.push("no export holds sessions: people log in again, and refresh tokens of before are refused".to_owned());
     found
 }

@@ -17,7 +17,7 @@ mod users;
 use std::collections::HashSet;
 
 use grantor_model::Instant;
-use grantor_model::realm::{ClientScopeDocument, RealmDocument, UserDocument};
+use grantor_model::realm::{ClientScopeDocument, PasswordPolicy, RealmDocument, UserDocument};
 use grantor_store::realms::{self as table, RealmRow};
 use grantor_store::{Statement, StoreError, clients as client_table};
 use serde::Serialize;
@@ -348,7 +348,7 @@ impl Importing<'_> {
         }
         let mut document: RealmDocument = serde_json::from_value(Value::Object(rest))
             .map_err(|error| AdminError::new(format!("realm settings: {error}")))?;
-        self.hashing = Hashing::of_policy(document.password_policy.as_deref());
+        self.hashing = Hashing::of_policy(PasswordPolicy::new(document.password_policy.as_deref()));
         self.default_scopes.clone_from(&document.default_default_client_scopes);
         let mut kept = std::mem::take(&mut document.kept);
         let mut names: Vec<&str> = kept.keys().map(String::as_str).filter(|name| !IDLE.contains(name)).collect();

@@ -123,6 +123,11 @@ impl World {
         std::fs::rename(self.folder.join("gone.db"), self.folder.join("grantor.db")).expect("a database");
     }
 
+    /// The key of a realm.
+    pub async fn realm_id(&self, realm: &str) -> String {
+        self.app.engine.required_realm(realm, self.now()).await.expect("a realm").id.clone()
+    }
+
     /// The moment that the world is at.
     pub fn now(&self) -> Instant {
         Instant::from_millis(self.clock.load(Ordering::Relaxed))
