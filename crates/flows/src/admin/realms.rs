@@ -1,7 +1,7 @@
 //! Realms: adding one with Keycloak's built-in scopes, clients, roles and keys.
 
 use grantor_model::Instant;
-use grantor_model::realm::ClientDocument;
+use grantor_model::realm::{ClientDocument, RealmDocument};
 use grantor_store::roles::{self, RoleRow};
 use grantor_store::{Statement, clients};
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ use super::AdminError;
 use super::bootstrap::MASTER;
 use super::import::{IfExists, Names, Report};
 use crate::engine::Engine;
+use crate::grant::taken_over;
 
 /// What every realm has: client scopes, clients, roles. `${realm}` stands for its name.
 const BUILT_IN: &str = include_str!("builtin.json");
@@ -111,6 +112,34 @@ fn master_parts() -> Result<Map<String, Value>, AdminError> {
 }
 
 impl Engine {
+    /// Lets clients go on with refresh tokens that an older server of the realm gave out, each once, until a moment;
+    /// `None` ends it.
+    ///
+    /// # Errors
+    /// When there is no such realm, or the moment is past or too far away.
+    pub async fn take_over_tokens(&self, realm: &str, until: Option<Instant>, now: Instant) -> Result<(), AdminError> {
+        let left = until.map(|until| until.seconds().saturating_sub(now.seconds()));
+        if left.is_some_and(|left| !(1..=taken_over::LONGEST).contains(&left)) {
+            return Err(AdminError::new("the day is past, or more than 400 days away")
+                .hint("tokens of before are taken for a while: as long as the longest session, a month at the most"));
+        }
+        let id = self.required_realm(realm, now).await?.id.clone();
+        let Some(row) = self.store.realm(realm).await? else { return Ok(()) };
+        let mut document: RealmDocument = serde_json::from_str(&row.document)
+            .map_err(|error| AdminError::new(format!("the realm's settings cannot be read: {error}")))?;
+        match until {
+            Some(until) => {
+                document.attributes.insert(taken_over::UNTIL.to_owned(), Some(until.seconds().to_string()));
+            }
+            None => drop(document.attributes.remove(taken_over::UNTIL)),
+        }
+        let mut statements = vec![grantor_store::realms::update_document(&id, &super::json(&document)?)];
+        statements.extend(grantor_store::realms::changed(&id));
+        self.store.apply(statements).await?;
+        self.reload(realm, now).await?;
+        Ok(())
+    }
+
     /// What an import adds to realm master: for each realm the client whose roles administer it, as part of the role
     /// `admin`. A new realm brings its own; a new realm master brings those of all others.
     pub(crate) async fn management(

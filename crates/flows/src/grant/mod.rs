@@ -5,6 +5,7 @@ pub(crate) mod jwt_bearer;
 pub mod password;
 pub mod refresh_token;
 mod scopes;
+pub(crate) mod taken_over;
 
 pub use scopes::GrantedScopes;
 pub(crate) use scopes::granted as scopes_of;

@@ -12,7 +12,7 @@ use grantor_model::{Error, Instant, Refused, Trail};
 use grantor_store::StoreError;
 use grantor_store::sessions::{ChainRow, ClientSessionRow, SessionRow};
 
-use super::{ChainState, Granted, GrantedScopes, Refresh, Session, scopes};
+use super::{ChainState, Granted, GrantedScopes, Refresh, Session, scopes, taken_over};
 use crate::engine::{Call, Engine, store_error};
 use crate::parameters::Parameters;
 use crate::realms::{Client, Realm, User};
@@ -41,14 +41,15 @@ pub async fn grant(
         Some(scope) => Some(scopes::requested(client, Some(scope), trail)?),
         None => None,
     };
-    let (user, session, part) = living_session(engine, call, realm, client, &token, trail).await?;
-    let original = token.text("scope").unwrap_or_default();
-    let granted_first: Vec<&str> = original.split_whitespace().collect();
-    let whole = scopes::granted(client, &user, &granted_first);
-    if session.offline && !whole.offline() {
-        let text = "Offline session invalid because offline access not granted anymore";
-        return Err(trail.refuse("offline access", "still granted", "not any more", Error::grant(text)));
+    if taken_over::concerns(engine, call, realm, &token).await.map_err(|error| trail.fail(error))? {
+        let user = taken_over::user(engine, call, realm, client, &token, trail).await?;
+        let whole = granted_first(client, &user, &token, trail)?;
+        let (session, refresh) = taken_over::spent(engine, call, realm, client, &user, &token, &whole, trail).await?;
+        let scopes = requested.map_or_else(|| whole.clone(), |requested| narrowed(&whole, client, &requested));
+        return Ok(Granted { user: Arc::new(user), client: client.clone(), scopes, session, letters: "rt", refresh });
     }
+    let (user, session, part) = living_session(engine, call, realm, client, &token, trail).await?;
+    let whole = granted_first(client, &user, &token, trail)?;
     let narrowed = requested.map(|requested| narrowed(&whole, client, &requested));
     let refresh = next(engine, call, realm, &token, &part, whole.all(), trail).await?;
     touch(engine, call, realm, client, &session, &part).await.map_err(|error| trail.fail(error))?;
@@ -60,6 +61,22 @@ pub async fn grant(
         letters: "rt",
         refresh,
     })
+}
+
+/// What was granted at first, as far as it is still.
+fn granted_first(
+    client: &Arc<Client>,
+    user: &User,
+    token: &Known,
+    trail: &mut Trail,
+) -> Result<GrantedScopes, Refused> {
+    let scope = token.text("scope").unwrap_or_default();
+    let whole = scopes::granted(client, user, &scope.split_whitespace().collect::<Vec<_>>());
+    if token.kind() == "Offline" && !whole.offline() {
+        let text = "Offline session invalid because offline access not granted anymore";
+        return Err(trail.refuse("offline access", "still granted", "not any more", Error::grant(text)));
+    }
+    Ok(whole)
 }
 
 /// Default scopes stay; optional ones and `openid` stay when they are named.
@@ -142,7 +159,13 @@ async fn living_session(
 }
 
 /// Tokens of before an administrator's "sign out everybody" are dead.
-fn not_before(realm: &Realm, client: &Client, user: &User, iat: i64, trail: &mut Trail) -> Result<(), Refused> {
+pub(super) fn not_before(
+    realm: &Realm,
+    client: &Client,
+    user: &User,
+    iat: i64,
+    trail: &mut Trail,
+) -> Result<(), Refused> {
     let of_realm = realm.settings.not_before.max(client.document.not_before);
     if iat < of_realm {
         return Err(trail.refuse("notBefore", of_realm.to_string(), &iat.to_string(), Error::grant("Stale token")));

@@ -1,9 +1,10 @@
-//! `grantor realm`: add, list, import, export.
+//! `grantor realm`: add, list, import, export, take-over.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use grantor_flows::admin::import::{IfExists, Report};
+use grantor_model::Instant;
 use serde_json::json;
 
 use super::bar::Bar;
@@ -53,6 +54,30 @@ names it. 1: nothing was changed, or with more than 2,000 users an import was cu
         /// Check the files and report, and change nothing
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Take refresh tokens that an older server of the realm gave out, until a day
+    #[command(after_help = "Examples:
+  grantor realm take-over acme --until 2026-12-31
+  grantor realm take-over acme --off
+
+No export holds sessions. With this, who holds a refresh or offline token of before goes on without a login: the token
+counts once, and a session begins with it. Signature, issuer, audience, client, end, not-before, user and client are
+checked. What cannot be told is whether a token was spent, or its session was ended, before the move: somebody who
+copied such a token can use it until the day. Log everybody out at the old server before its export to rule that out.
+
+Tokens with a sub for one client alone (pairwise), and lightweight ones without a sub, do not say whose they are, and
+are refused.")]
+    TakeOver {
+        /// The realm
+        realm: String,
+        /// The last day, in UTC
+        #[arg(long, value_name = "YYYY-MM-DD", required_unless_present = "off")]
+        until: Option<String>,
+        /// Take none from now on
+        #[arg(long, conflicts_with = "until")]
+        off: bool,
         #[command(flatten)]
         place: Where,
     },
@@ -143,6 +168,14 @@ pub(crate) async fn run(command: RealmCommand, output: &Output) -> Result<(), Cl
         RealmCommand::Import { files, if_exists, dry_run, place } => {
             import(&files, if_exists.into(), dry_run, &place, output).await
         }
+        RealmCommand::TakeOver { realm, until, off: _, place } => {
+            let until = until.as_deref().map(end_of_day).transpose()?;
+            let local = place.open().await?;
+            local.engine.take_over_tokens(&realm, until, local.now).await?;
+            local.settle().await;
+            let shown = until.map_or("none".to_owned(), |until| format!("until {}", output.moment(until)));
+            output.fields(&[("realm", realm.as_str()), ("refresh tokens of before", shown.as_str())])
+        }
         RealmCommand::Export { realm, dir, users, users_per_file, partial, place } => {
             let layout = match users {
                 UsersIn::RealmFile => Users::RealmFile,
@@ -229,6 +262,19 @@ async fn export(
         let kind = if partial { "without people and secrets" } else { "with every secret in it: keep it safe" };
         format!("{realm}: {} users, in {first}{others}, {kind}", written.users)
     })
+}
+
+/// The last second of a day in UTC.
+fn end_of_day(text: &str) -> Result<Instant, CliError> {
+    let bad =
+        || CliError::new(format!("{text:?} is no day")).with_hint("such as 2026-12-31").with_code(CliError::USAGE);
+    let mut parts = text.split('-').map(str::parse::<i32>);
+    let mut next = || parts.next().and_then(Result::ok).ok_or_else(bad);
+    let (year, month, day) = (next()?, next()?, next()?);
+    let month = u8::try_from(month).ok().and_then(|month| time::Month::try_from(month).ok()).ok_or_else(bad)?;
+    let day = u8::try_from(day).map_err(|_| bad())?;
+    let date = time::Date::from_calendar_date(year, month, day).map_err(|_| bad())?;
+    Ok(Instant::from_seconds(date.midnight().assume_utc().unix_timestamp() + 86_399))
 }
 
 /// The report for people.

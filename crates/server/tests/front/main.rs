@@ -43,6 +43,7 @@ mod races;
 mod refresh;
 mod revoke;
 mod seeds;
+mod taken_over;
 mod urls;
 mod userinfo;
 mod wso2_management;

@@ -32,11 +32,11 @@ pub(crate) const EXPORTS: [Export; 5] =
     [export!("16.1.1"), export!("18.0.2"), export!("21.1.2"), export!("24.0.5"), export!("26.7.0")];
 
 impl Export {
-    fn truth(&self) -> Value {
+    pub(crate) fn truth(&self) -> Value {
         serde_json::from_str(self.truth).unwrap()
     }
 
-    fn tokens(&self) -> Value {
+    pub(crate) fn tokens(&self) -> Value {
         serde_json::from_str(self.tokens).unwrap()
     }
 

@@ -111,6 +111,10 @@ fn differs(file: &Map<String, Value>) -> Vec<String> {
     if let Some(list) = policy.blacklist() {
         found.push(format!("passwords are compared with the list {list:?}: put it into password-blacklists/ of the data folder, or no password can be set"));
     }
-    found.push("no export holds sessions: people log in again, and refresh tokens of before are refused".to_owned());
+    found.push(
+        "no export holds sessions: people log in again, unless the realm takes refresh tokens of before for a while \
+         (grantor realm take-over)"
+            .to_owned(),
+    );
     found
 }
