@@ -395,3 +395,59 @@ fn an_import_that_is_cut_off_begins_anew() {
     assert!(out.contains(&format!("{users} users")), "{out}");
     assert_eq!(folder.realms(), ["acme", "master"]);
 }
+
+/// A backup holds all of a moment, and a place that is empty becomes that again.
+#[test]
+fn a_backup_is_restored_whole_or_refused() {
+    let folder = Folder::new("backup");
+    folder.import(&folder.file("acme.json", ACME));
+    let before = folder.exported("acme", "before");
+    let (code, out, err) = folder.run(&["backup", "all.backup"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("master.key as well, elsewhere"), "{out}");
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(folder.0.join("all.backup")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let text = fs::read_to_string(folder.0.join("all.backup")).unwrap();
+    for secret in ["registry-web-secret", "smtp-Secret-1", "BEGIN PRIVATE KEY"] {
+        assert!(before.contains(secret) && !text.contains(secret), "{secret} is sealed");
+    }
+    let (code, _, err) = folder.run(&["backup", "all.backup"]);
+    assert!(code == 1 && err.contains("is there already"), "{err}");
+
+    let key = fs::read(folder.0.join("data/master.key")).unwrap();
+    let refused = |name: &str, content: &str, key: Option<&[u8]>, said: &str| {
+        let other = Folder::new(name);
+        let file = other.file("it.backup", content);
+        if let Some(key) = key {
+            other.file("data/master.key", key);
+        }
+        let (code, _, err) = other.run(&["restore", file.to_str().unwrap()]);
+        assert!(code == 1 && err.contains(said), "{name}: {err}");
+        assert!(!err.contains("panicked") && err.lines().count() <= 3, "{name}: {err}");
+    };
+    let (half, changed) = (&text[..text.len() / 2], text.replacen("olena", "alena", 1));
+    refused("half", half, Some(&key), "it ends too early");
+    refused("changed", &changed, Some(&key), "it was changed or damaged");
+    refused("longer", &format!("{text}[]\n"), Some(&key), "something stands behind its end");
+    refused("none", "", Some(&key), "no backup of a Grantor");
+    refused("realm", ACME, Some(&key), "no backup of a Grantor");
+    refused("newer", &text.replacen("\"format\":1", "\"format\":2", 1), Some(&key), "written by a newer Grantor");
+    refused("keyless", &text, None, "the master key of the backup has to be at");
+    let stranger = Folder::new("stranger");
+    stranger.import(&stranger.file("one.json", small("one", 0..1).to_string()));
+    let strange = fs::read(stranger.0.join("data/master.key")).unwrap();
+    refused("stranger-key", &text, Some(&strange), "under another master key");
+
+    let restored = Folder::new("restored");
+    let file = restored.file("all.backup", &text);
+    restored.file("data/master.key", &key);
+    let (code, out, err) = restored.run(&["restore", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("2 realms as they were at"), "{out}");
+    assert_eq!(restored.realms(), ["acme", "master"]);
+    assert!(restored.exported("acme", "after") == before, "the same to the letter");
+    let (code, _, err) = restored.run(&["restore", file.to_str().unwrap()]);
+    assert!(code == 1 && err.contains("there are realms in"), "{err}");
+}

@@ -112,3 +112,37 @@ async fn one_of_fifty_posts_of_an_assertion_is_accepted() {
     drop(servers);
     let _ = std::fs::remove_dir_all(&folder);
 }
+
+/// What was on SQLite goes on on PostgreSQL, and back.
+#[tokio::test]
+#[cfg_attr(not(grantor_postgres), ignore = "needs PostgreSQL's programs (Debian: postgresql)")]
+async fn a_backup_moves_between_databases() {
+    let folder = std::env::temp_dir().join(format!("grantor-backup-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    for name in ["sqlite", "postgres", "again"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    let database = postgres::fresh_database();
+    let file = folder.join("acme.json");
+    std::fs::write(&file, include_str!("exports/26.7.0/acme-realm.json")).unwrap();
+    let run = |data: &str, arguments: &[&str], database: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grantor"));
+        command.env_clear().env("GRANTOR_SERVER_DATA", folder.join(data)).current_dir(&folder).args(arguments);
+        command.envs(database.map(|url| ("GRANTOR_DATABASE_URL", url)));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("sqlite", &["realm", "import", "acme.json"], None);
+    run("sqlite", &["backup", "one.backup"], None);
+    for other in ["postgres", "again"] {
+        std::fs::copy(folder.join("sqlite/master.key"), folder.join(other).join("master.key")).unwrap();
+    }
+    run("postgres", &["restore", "one.backup"], Some(&database));
+    run("postgres", &["backup", "two.backup"], Some(&database));
+    run("again", &["restore", "two.backup"], None);
+    run("sqlite", &["realm", "export", "acme", "--dir", "before"], None);
+    run("again", &["realm", "export", "acme", "--dir", "after"], None);
+    let read = |name: &str| std::fs::read(folder.join(name).join("acme-realm.json")).unwrap();
+    assert!(read("before") == read("after"), "the same to the letter");
+    let _ = std::fs::remove_dir_all(&folder);
+}

@@ -6,6 +6,7 @@
 //! identifiers arrive as arguments.
 
 pub mod apis;
+pub mod backup;
 pub mod client_secrets;
 pub mod clients;
 pub mod database;

@@ -197,3 +197,23 @@ fn companions(file: &Path) -> Vec<PathBuf> {
     let names = ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", file.display())));
     names.into_iter().filter(|file| file.exists()).collect()
 }
+
+/// What is added to the schema is backed up, or left out on purpose.
+#[tokio::test]
+async fn every_table_and_column_is_backed_up() {
+    let folder = Folder::new();
+    let database = connect(&folder.url()).await.unwrap();
+    grantor_store::migrate(database.as_ref(), 0).await.unwrap();
+    let sql = "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
+    let rows = database.read(Statement::new(sql, [])).await.unwrap();
+    let left_out = ["migrations", "changes", "revocation_log", "decisions", "key_sets", "one_time_links", "gateways"];
+    let is_in = |row: &&grantor_store::Row| {
+        !left_out.contains(&row.text(0).unwrap()) && !row.text(0).unwrap().starts_with("sqlite_")
+    };
+    let name = |row: &grantor_store::Row| format!("{}.{}", row.text(0).unwrap(), row.text(1).unwrap());
+    let there: std::collections::BTreeSet<String> = rows.iter().filter(is_in).map(name).collect();
+    let backed_up = grantor_store::backup::TABLES
+        .iter()
+        .flat_map(|table| table.columns.iter().map(move |(column, _)| format!("{}.{column}", table.name)));
+    assert_eq!(backed_up.collect::<std::collections::BTreeSet<_>>(), there);
+}

@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod backup;
 mod bar;
 mod client;
 mod config;
@@ -83,6 +84,10 @@ enum Command {
     /// Check, show and describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Write everything in the store into one file, while the server runs
+    Backup(backup::BackupArgs),
+    /// Put a backup into an empty place
+    Restore(backup::RestoreArgs),
     /// Show what was revoked, and which gateway has applied it
     Revocations(revocations::RevocationsArgs),
     /// Tell why a request was refused
@@ -127,6 +132,8 @@ async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
         Command::Client(command) => client::run(command, output).await,
         Command::Api(command) => api::run(command, output).await,
         Command::Revocations(args) => revocations::run(args, output).await,
+        Command::Backup(args) => backup::backup(args, output).await,
+        Command::Restore(args) => backup::restore(args, output).await,
         Command::Idp(command) => idp::run(command, output).await,
         Command::ExternalSystem(command) => external_system::run(command, output).await,
         Command::User(command) => user::run(command, output).await,
