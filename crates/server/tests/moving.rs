@@ -451,3 +451,58 @@ fn a_backup_is_restored_whole_or_refused() {
     let (code, _, err) = restored.run(&["restore", file.to_str().unwrap()]);
     assert!(code == 1 && err.contains("there are realms in"), "{err}");
 }
+
+/// What is wrong is said with what to do, and only that makes the command fail.
+#[test]
+fn the_doctor_finds_what_keeps_a_server_from_working() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new("doctor");
+    let off = "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"off\"\ngateway_listen = \"off\"\n";
+    folder.file("grantor.toml", off);
+    let found = |folder: &Folder| -> (i32, Vec<(String, String, String)>) {
+        let (code, out, _) = folder.run(&["doctor", "--json"]);
+        let findings: Vec<Value> = serde_json::from_str(&out).unwrap();
+        let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let found = findings.iter().map(|one| (text(one, "what"), text(one, "state"), text(one, "found"))).collect();
+        (code, found)
+    };
+    let state = |found: &[(String, String, String)], what: &str| {
+        found.iter().filter(|one| one.0 == what).map(|one| one.1.clone()).collect::<Vec<_>>()
+    };
+    let (code, first) = found(&folder);
+    assert_eq!((code, state(&first, "data folder")), (0, vec!["look".to_owned()]), "before the first start");
+    folder.import(&folder.file("acme.json", small("acme", 0..1).to_string()));
+    let (code, now) = found(&folder);
+    assert_eq!(code, 0, "{now:?}");
+    for what in ["configuration", "data folder", "master key", "database file", "database", "realms", "port"] {
+        assert_eq!(state(&now, what), ["ok"], "{what}: {now:?}");
+    }
+    assert_eq!(state(&now, "administrator"), ["look"]);
+
+    let key = folder.0.join("data/master.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, now) = found(&folder);
+    assert_eq!((code, state(&now, "master key")), (0, vec!["look".to_owned()]));
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
+    folder.file("grantor.toml", off.replace("127.0.0.1:0", &taken.to_string()));
+    let (code, now) = found(&folder);
+    assert_eq!((code, state(&now, "port")), (1, vec!["wrong".to_owned()]));
+    drop(listener);
+
+    folder.file("grantor.toml", "[server]\nlisen = \"127.0.0.1:0\"\n");
+    let (code, now) = found(&folder);
+    assert_eq!((code, now.len(), state(&now, "configuration")), (1, 1, vec!["wrong".to_owned()]));
+    folder.file("grantor.toml", off);
+
+    let other = Folder::new("doctor-other");
+    other.import(&other.file("one.json", small("one", 0..1).to_string()));
+    fs::copy(other.0.join("data/master.key"), &key).unwrap();
+    let (code, now) = found(&folder);
+    assert_eq!(code, 1);
+    assert_eq!(state(&now, "realms"), ["wrong", "wrong"], "another key opens nothing: {now:?}");
+    fs::remove_file(&key).unwrap();
+    let (code, now) = found(&folder);
+    assert_eq!((code, state(&now, "master key")), (1, vec!["wrong".to_owned()]));
+}

@@ -121,7 +121,7 @@ impl Engine {
         let left = until.map(|until| until.seconds().saturating_sub(now.seconds()));
         if left.is_some_and(|left| !(1..=taken_over::LONGEST).contains(&left)) {
             return Err(AdminError::new("the day is past, or more than 400 days away")
-                .hint("tokens of before are taken for a while: as long as the longest session, a month at the most"));
+                .hint("tokens of before are taken for a while: as long as the longest session of before may live"));
         }
         let id = self.required_realm(realm, now).await?.id.clone();
         let Some(row) = self.store.realm(realm).await? else { return Ok(()) };

@@ -6,6 +6,7 @@ mod backup;
 mod bar;
 mod client;
 mod config;
+mod doctor;
 mod explain;
 mod external_system;
 mod gateway;
@@ -84,6 +85,8 @@ enum Command {
     /// Check, show and describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Look at everything that a server needs, and say what to do
+    Doctor(doctor::DoctorArgs),
     /// Write everything in the store into one file, while the server runs
     Backup(backup::BackupArgs),
     /// Put a backup into an empty place
@@ -132,6 +135,7 @@ async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
         Command::Client(command) => client::run(command, output).await,
         Command::Api(command) => api::run(command, output).await,
         Command::Revocations(args) => revocations::run(args, output).await,
+        Command::Doctor(args) => doctor::run(args, output).await,
         Command::Backup(args) => backup::backup(args, output).await,
         Command::Restore(args) => backup::restore(args, output).await,
         Command::Idp(command) => idp::run(command, output).await,
