@@ -2,6 +2,7 @@
 
     check.py rename FILE REALM TO          the realm of an export under another name
     check.py moved URL TRUTH REALM ROUND   each password, one-time code and client secret of an export
+    check.py requests TRUTH                token requests for `grantor shadow`
     check.py made URL REALM SECRET         the realm that was made by Grantor's own commands
     check.py keys URL REALM…               the keys that verify signatures, by kid
 """
@@ -105,6 +106,23 @@ def moved(url, truth, realm, number):
             wrong.append(f"client {name}: {status} {answer}")
     print(f"{realm}: {logins} users log in, {codes} of them with a code, {refusals} are refused as before, {secrets} secrets hold")
     sys.exit("\n".join(wrong) if wrong else 0)
+
+
+def requests(truth):
+    with open(truth) as file:
+        truth = json.load(file)
+    web = {"client_id": "registry-web", "client_secret": truth["clients"]["registry-web"]["secret"]}
+    for user in truth["users"].values():
+        # An account that fails twice within a second is locked for a while.
+        if user["password"] and not user.get("otp"):
+            form = {"grant_type": "password", "username": user["username"], "password": user["password"], "scope": "openid", **web}
+            print(urllib.parse.urlencode(form))
+    for name, client in truth["clients"].items():
+        if client.get("secret"):
+            form = {"grant_type": "client_credentials", "client_id": name, "client_secret": client["secret"]}
+            print(urllib.parse.urlencode(form))
+            print(urllib.parse.urlencode(form | {"client_secret": "wrong"}))
+    print("grant_type=unknown&client_id=registry-web")
 
 
 def made(url, realm, secret):

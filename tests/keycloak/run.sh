@@ -98,9 +98,19 @@ for realm in acme old made; do
   grantor realm export "$realm" --dir "$folder/out" --users "$layout" --users-per-file 20
 done
 
-echo "--- into Keycloak $version, and everybody logs in"
+echo "--- into Keycloak $version"
 (become_kc import --dir "$folder/out") >"$folder/import.log" 2>&1 || { tail -40 "$folder/import.log"; exit 1; }
 start_keycloak
+
+echo "--- both are asked the same"
+start_server
+python3 tests/keycloak/check.py requests "$exports/26.7.0/truth.json" >"$folder/requests"
+grantor_shadow() { "$server_binary" shadow --against "$keycloak" --here "$base" --realm acme --requests "$folder/requests"; }
+grantor_shadow >"$folder/shadow" || { grep -v '^same' "$folder/shadow"; exit 1; }
+tail -1 "$folder/shadow"
+stop_server
+
+echo "--- everybody logs in there"
 python3 tests/keycloak/check.py moved "$keycloak" "$exports/26.7.0/truth.json" acme 0
 python3 tests/keycloak/check.py moved "$keycloak" "$exports/16.1.1/truth.json" old 0
 python3 tests/keycloak/check.py made "$keycloak" made "$secret"

@@ -18,9 +18,6 @@ const PLACED: [&str; 5] = ["sid", "acr", "allowed-origins", "realm_access", "res
 /// Whose user a token speaks of, when it is none of ours.
 pub(crate) const IDENTITY_PROVIDER: &str = "identity_provider";
 
-/// The context class of a login that was checked now.
-const ACR: &str = "1";
-
 /// The work on one answer: facts and mappers, gathered once.
 pub(crate) struct Making<'a> {
     engine: &'a Engine,
@@ -230,7 +227,7 @@ fn facts<'a>(realm: &'a Realm, user: &'a User, client: &'a Client, scopes: &Gran
         allowed_origins: &client.allowed_origins,
         session: String::new(),
         notes: Vec::new(),
-        acr: Some(ACR),
+        acr: Some(&client.acr),
         nonce: None,
         roles,
     }

@@ -113,6 +113,8 @@ pub struct Client {
     pub allowed_origins: Vec<String>,
     /// The host of its redirect URIs, if they agree on one: the sector of pairwise subjects.
     pub sector: Option<String>,
+    /// What it calls the context class of a login that was checked now.
+    pub acr: String,
 }
 
 impl Client {

@@ -20,6 +20,7 @@ mod realm;
 mod realm_files;
 mod revocations;
 mod serve;
+mod shadow;
 mod shown;
 mod token;
 mod user;
@@ -85,6 +86,8 @@ enum Command {
     /// Check, show and describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Ask two servers the same, and show where their answers differ
+    Shadow(shadow::ShadowArgs),
     /// Look at everything that a server needs, and say what to do
     Doctor(doctor::DoctorArgs),
     /// Write everything in the store into one file, while the server runs
@@ -136,6 +139,7 @@ async fn dispatch(command: Command, output: &Output) -> Result<(), CliError> {
         Command::Api(command) => api::run(command, output).await,
         Command::Revocations(args) => revocations::run(args, output).await,
         Command::Doctor(args) => doctor::run(args, output).await,
+        Command::Shadow(args) => shadow::run(args, output).await,
         Command::Backup(args) => backup::backup(args, output).await,
         Command::Restore(args) => backup::restore(args, output).await,
         Command::Idp(command) => idp::run(command, output).await,

@@ -74,3 +74,29 @@ async fn names_that_are_no_names_find_nobody() {
         world.token("lab", &form(name, "Passw0rd!")).await.refused(400, "invalid_grant");
     }
 }
+
+/// Each map was asked of a Keycloak 26.7: the name of the highest level that the login reaches.
+#[tokio::test]
+async fn the_context_class_has_the_name_that_the_client_or_the_realm_gives_it() {
+    let realm_map = r#"{"silver":"1","gold":"2"}"#;
+    for (map, acr) in [
+        (None, "silver"),
+        (Some("{}"), "silver"),
+        (Some(r#"{"a":"0","b":"1"}"#), "b"),
+        (Some(r#"{"copper":"0"}"#), "copper"),
+        (Some(r#"{"gold":"2"}"#), "1"),
+        (Some(r#"{"x":"1","w":"1","y":"1"}"#), "x"),
+        (Some(r#"{"x":1}"#), "x"),
+        (Some(r#"{"n":"-1"}"#), "1"),
+        (Some(r#"{"n":"-5","z":"0"}"#), "z"),
+    ] {
+        let attributes = map.map_or(serde_json::json!({}), |map| serde_json::json!({"acr.loa.map": map}));
+        let realm = serde_json::json!({"realm": "acme", "enabled": true, "attributes": {"acr.loa.map": realm_map},
+            "clients": [{"clientId": "app", "secret": "s", "serviceAccountsEnabled": true, "attributes": attributes}]});
+        let world = World::with(&realm.to_string()).await;
+        let form = [("grant_type", "client_credentials"), ("client_id", "app"), ("client_secret", "s")];
+        let token = world.token("acme", &form).await.expect(200).text("access_token");
+        let claims = grantor_model::jose::parse(&token).unwrap().claims().unwrap();
+        assert_eq!(claims["acr"], acr, "{map:?}");
+    }
+}
