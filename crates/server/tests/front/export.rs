@@ -66,7 +66,7 @@ fn leaves(value: &Value, at: &str, shape: &str, found: &mut BTreeMap<String, (St
 }
 
 /// Where two files differ: `+` is only in the second, `-` only in the first, `~` differs.
-fn differences(before: &Value, after: &Value) -> BTreeSet<String> {
+pub(crate) fn differences(before: &Value, after: &Value) -> BTreeSet<String> {
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     leaves(before, "", "", &mut old);
     leaves(after, "", "", &mut new);

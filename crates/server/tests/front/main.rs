@@ -29,6 +29,7 @@ mod gateway_feed;
 mod gateway_revocation;
 mod gateway_streams;
 mod gateway_tokens;
+mod generated_realms;
 mod guessing;
 mod introspect;
 mod jwt_bearer;
