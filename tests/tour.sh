@@ -2,7 +2,8 @@
 # The README's tour does what the README says: starts a server with an empty data folder on free ports, runs the tour's blocks in order
 # in one bash, and stops it.
 #
-#     tests/tour.sh [BINARY]      # BINARY is target/release/grantor when not given
+#     tests/tour.sh [BINARY]                  # BINARY is target/release/grantor when not given
+#     tests/tour.sh BINARY docs/PAGE.md       # another page with a tour, beside an export of Keycloak in export/
 #
 # A block of the tour stands between ```sh and ``` below a line <!-- tour -->. Lines <!-- expect: TEXT --> below a block say what its
 # output has to contain. The ports 8080, 8000, 9000, 9101 and 9102 of the blocks become those that are free here; everything else runs as it stands there.
@@ -11,9 +12,10 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 repository=$PWD
-[ $# -le 1 ] || { echo "usage: tests/tour.sh [BINARY]" >&2; exit 2; }
+[ $# -le 2 ] || { echo "usage: tests/tour.sh [BINARY [PAGE]]" >&2; exit 2; }
 target=${CARGO_TARGET_DIR:-target}
 binary=${1:-$target/release/grantor}
+page=${2:-README.md}
 
 missing=()
 for tool in curl jq openssl python3; do
@@ -29,7 +31,7 @@ mkdir "$blocks"
 
 # One file for each block, named by its line, and one with the texts that its output has to contain.
 awk -v folder="$blocks" '
-  function fail(text) { printf "README.md, line %d: %s\n", NR, text >"/dev/stderr"; failed = 1; exit 1 }
+  function fail(text) { printf "%s, line %d: %s\n", FILENAME, NR, text >"/dev/stderr"; failed = 1; exit 1 }
   inside && /^```$/        { inside = 0; next }
   inside                   { print >(name ".sh"); next }
   marked && $0 != "```sh"  { fail("no ```sh below <!-- tour -->") }
@@ -40,9 +42,9 @@ awk -v folder="$blocks" '
   /^<!-- (tour|expect)/    { fail("a mark that is not understood") }
   /[^[:space:]]/           { name = "" }
   END                      { if (!failed && (inside || marked)) fail("a block of the tour has no end") }
-' README.md
+' "$page"
 count=$(find "$blocks" -name '*.sh' | wc -l)
-[ "$count" -gt 0 ] || { echo "README.md has no tour" >&2; exit 1; }
+[ "$count" -gt 0 ] || { echo "$page has no tour" >&2; exit 1; }
 
 # The tour is walked in the repository's folder with the server's data in it: here, in a folder that looks like that.
 mkdir "$server_folder/run/target"
@@ -52,6 +54,8 @@ ln -s "$repository/examples" "$server_folder/run/examples"
 cargo build --quiet --package example-task-api --package example-registry
 ln -s "$(cd "$target/debug" && pwd)" "$server_folder/run/target/debug"
 ln -s ../data "$server_folder/run/grantor-data"
+mkdir "$server_folder/run/export"
+cp crates/server/tests/exports/26.7.0/acme-realm.json "$server_folder/run/export"
 
 start_server
 read -r one two < <(free_ports 2)
@@ -60,8 +64,8 @@ sed -i -e "s/127\.0\.0\.1:8080/${base#http://}/g" -e "s/127\.0\.0\.1:9000/${ops#
 
 # Commands that print an address of the server take it from the configuration, and what the tour writes goes with the server's folder.
 code=0
-(become env TMPDIR="$server_folder" GRANTOR_SERVER_LISTEN="${base#http://}" "$repository/tests/support/blocks.sh" "$blocks") || code=1
-[ "$code" -eq 0 ] || { printf '\nthe lines are those of README.md; the last lines of the server:\n'; show_server_log 10; }
+(become env TMPDIR="$server_folder" PATH="$(dirname "$server_binary"):$PATH" GRANTOR_SERVER_LISTEN="${base#http://}" "$repository/tests/support/blocks.sh" "$blocks") || code=1
+[ "$code" -eq 0 ] || { printf '\nthe lines are those of %s; the last lines of the server:\n' "$page"; show_server_log 10; }
 stop_server || code=1
-[ "$code" -ne 0 ] || printf '\nthe tour: all %d blocks ran and printed what README.md says\n' "$count"
+[ "$code" -ne 0 ] || printf '\nthe tour: all %d blocks ran and printed what %s says\n' "$count" "$page"
 exit "$code"
