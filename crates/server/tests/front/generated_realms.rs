@@ -33,18 +33,26 @@ fn unknown() -> impl Strategy<Value = Value> {
     })
 }
 
-fn role() -> impl Strategy<Value = (Value, Vec<Index>)> {
+fn role() -> impl Strategy<Value = Role> {
     (attributes(), "\\PC{0,10}", vec(any::<Index>(), 0..3)).prop_map(|(attributes, description, members)| {
         (json!({"description": description, "attributes": attributes}), members)
     })
 }
 
+type Role = (Value, Vec<Index>);
+/// Public, direct access, secret, something unknown, names of roles.
+type Client = (bool, bool, String, Value, BTreeSet<String>);
+/// Attributes, names of groups below, roles.
+type Group = (Value, BTreeSet<String>, Vec<Index>);
+/// Enabled, attributes, roles, groups, something unknown, when it was made.
+type User = (bool, Value, Vec<Index>, Vec<Index>, Value, i64);
+
 #[derive(Debug)]
 struct Parts {
-    roles: Vec<(String, (Value, Vec<Index>))>,
-    clients: Vec<(String, (bool, bool, String, Value, BTreeSet<String>))>,
-    groups: Vec<(String, (Value, BTreeSet<String>, Vec<Index>))>,
-    users: Vec<(String, (bool, Value, Vec<Index>, Vec<Index>, Value, i64))>,
+    roles: Vec<(String, Role)>,
+    clients: Vec<(String, Client)>,
+    groups: Vec<(String, Group)>,
+    users: Vec<(String, User)>,
     settings: (i64, bool, Value, String),
 }
 
