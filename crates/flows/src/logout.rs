@@ -5,6 +5,7 @@ use std::sync::Arc;
 use grantor_model::{Error, Refused, Trail};
 
 use crate::engine::{Call, Engine, store_error};
+use crate::grant::taken_over;
 use crate::parameters::Parameters;
 use crate::realms::Realm;
 use crate::revocations;
@@ -49,6 +50,9 @@ pub async fn by_refresh_token(
         return Ok(());
     }
     let (sid, offline) = (token.text("sid").unwrap_or_default(), token.kind() == "Offline");
+    if taken_over::end(engine, realm, &token, true).await.map_err(|error| trail.fail(error))? {
+        return Ok(());
+    }
     let ended = revocations::of_session(realm, sid, None, call.now);
     engine.store.end_session(sid, offline, &ended).await.map_err(|error| trail.fail(store_error(error)))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use grantor_model::{Code, Error, Instant, Kind, Refused, Trail};
 
 use crate::engine::{Call, Engine, store_error};
+use crate::grant::taken_over;
 use crate::parameters::Parameters;
 use crate::realms::Realm;
 use crate::revocations;
@@ -65,7 +66,12 @@ pub async fn revoke(
                 let ended = revocations::of_session(realm, sid, Some(client.client_id()), call.now);
                 store.detach_client(sid, offline, &client.id, &ended).await.map(|()| Revoked::Done)
             }
-            Ok(None) => Ok(Revoked::Unknown),
+            Ok(None) => {
+                let ended = taken_over::end(engine, realm, &token, false).await;
+                return ended
+                    .map(|ended| if ended { Revoked::Done } else { Revoked::Unknown })
+                    .map_err(|error| trail.fail(error));
+            }
             Err(error) => Err(error),
         }
     };

@@ -1,8 +1,9 @@
 //! Refresh tokens that an older server of the same realm gave out, with the keys that came along.
 //!
 //! No export holds sessions, so such a token proves nothing but that it was given out: whether it was spent, or its
-//! session ended, before the move cannot be told. Therefore a realm takes them only while a setting says so, until a day,
-//! each once. A session begins with it, and from there on everything is as always.
+//! session ended, before the move cannot be told. Therefore a realm takes them only while a setting says so, until a day.
+//! Of all the tokens that a client had of one session there, one is taken, once. A session begins with it, and from there
+//! on everything is as always. What is revoked or logged out by such a token is not taken any more.
 
 use grantor_model::{Error, Instant, Refused, Trail};
 use grantor_store::users::UserRow;
@@ -16,14 +17,50 @@ use crate::verify::Known;
 /// The attribute of a realm: the second until which tokens of before are taken.
 pub(crate) const UNTIL: &str = "grantor.old.refresh.tokens.until";
 
-/// Seconds for which a token without an end is remembered as spent: as long as the setting may last.
+/// Seconds for which the setting may be made.
 pub(crate) const LONGEST: i64 = 400 * 86_400;
+
+/// What is remembered of tokens of before.
+const SPENT: &str = "refresh tokens of before";
+const LOGGED_OUT: &str = "sessions of before that were logged out";
+
+/// The session that a token is of.
+fn session_of(token: &Known) -> String {
+    let sid = token.text("sid").or_else(|| token.text("session_state"));
+    format!("{} {}", token.kind(), sid.or_else(|| token.text("jti")).unwrap_or_default())
+}
+
+/// The client's part of it.
+fn part_of(token: &Known) -> String {
+    format!("{} {}", session_of(token), token.text("azp").unwrap_or_default())
+}
+
+/// How long something is remembered: until the token ends, and of one without an end for good.
+fn remembered(token: &Known) -> Instant {
+    const FOR_GOOD: i64 = 253_402_300_799;
+    Instant::from_seconds(token.number("exp").map_or(FOR_GOOD, |exp| exp.saturating_add(1)))
+}
+
+/// Ends what a token of before stands for: the client's part of its session, or with `all` the session. That is remembered
+/// whether the realm takes such tokens now or later. `false` when it is none.
+pub(crate) async fn end(engine: &Engine, realm: &Realm, token: &Known, all: bool) -> Result<bool, Error> {
+    if !is_of_before(engine, realm, token).await? {
+        return Ok(false);
+    }
+    let (what, which) = if all { (LOGGED_OUT, session_of(token)) } else { (SPENT, part_of(token)) };
+    engine.store.record_seen(&realm.id, what, &which, remembered(token)).await.map_err(store_error)?;
+    Ok(true)
+}
 
 /// Whether a token is one of before, which the realm takes now, and no session of ours.
 pub(super) async fn concerns(engine: &Engine, call: &Call<'_>, realm: &Realm, token: &Known) -> Result<bool, Error> {
     let until = grantor_model::realm::attribute(&realm.settings.attributes, UNTIL);
     let until = until.and_then(|until| until.parse::<i64>().ok()).unwrap_or_default();
-    if call.now.seconds() >= until || token.is_born_here() {
+    Ok(call.now.seconds() < until && is_of_before(engine, realm, token).await?)
+}
+
+async fn is_of_before(engine: &Engine, realm: &Realm, token: &Known) -> Result<bool, Error> {
+    if token.is_born_here() {
         return Ok(false);
     }
     let sid = token.text("sid").unwrap_or_default();
@@ -84,12 +121,18 @@ pub(super) async fn spent(
         Ok((session, password::first_refresh(engine, call, realm, scopes)?))
     };
     let begun = begin().map_err(|error| trail.fail(error))?;
-    let jti = token.text("jti").unwrap_or_default();
-    let until = Instant::from_seconds(call.now.seconds().saturating_add(LONGEST));
-    let first = engine.store.record_seen(&realm.id, "refresh tokens of before", jti, until).await;
-    if !first.map_err(|error| trail.fail(store_error(error)))? || jti.is_empty() {
+    let (store, until) = (&engine.store, remembered(token));
+    let first = store.record_seen(&realm.id, SPENT, &part_of(token), until).await;
+    let first = first.map_err(|error| trail.fail(store_error(error)))?;
+    let ended = store.was_seen(&realm.id, LOGGED_OUT, &session_of(token)).await;
+    if !first || ended.map_err(|error| trail.fail(store_error(error)))? {
         let error = Error::grant("Session not active");
-        return Err(trail.refuse("refresh token of before", "one that was not taken yet", "it was", error));
+        return Err(trail.refuse(
+            "refresh token of before",
+            "the first of its session and client, not logged out",
+            "another",
+            error,
+        ));
     }
     trail.pass("refresh token of before");
     Ok(begun)

@@ -73,7 +73,7 @@ impl<'a> PasswordPolicy<'a> {
 
     /// Lists of passwords that are too common (`passwordBlacklist`), by the names of their files.
     pub fn blacklist(self) -> Option<&'a str> {
-        self.argument("passwordBlacklist")
+        self.argument("passwordBlacklist").filter(|name| is_file_name(name))
     }
 
     /// Rules that are not known, or whose pattern cannot be read. While there is one, no password is good enough.
@@ -95,6 +95,9 @@ impl<'a> PasswordPolicy<'a> {
     /// Why a password is not good enough for a user, by the rules that need nothing but the password; `None` when it is.
     pub fn refusal(self, password: &str, username: &str, email: Option<&str>) -> Option<String> {
         for (name, argument) in self.rules() {
+            if name == "passwordBlacklist" && self.blacklist().is_none() {
+                return Some("the realm's password policy names no list of common passwords".to_owned());
+            }
             if ABOUT_OTHERS.contains(&name) {
                 continue;
             }
@@ -208,7 +211,7 @@ mod tests {
     /// Each line was asked of a Keycloak 26.7: policy, passwords that it takes, passwords that it refuses.
     #[test]
     fn rules_are_those_of_keycloak() {
-        let lines: [(&str, &[&str], &[&str]); 18] = [
+        let lines: [(&str, &[&str], &[&str]); 21] = [
             ("notUsername(undefined)", &["xbobby"], &["bobby", "BOBBY"]),
             ("notContainsUsername(undefined)", &["bob"], &["xbobbyx", "xBOBBYx"]),
             ("notEmail(undefined)", &["bobby@x.orgx"], &["bobby@x.org", "BOBBY@x.org"]),
@@ -226,6 +229,9 @@ mod tests {
             ("", &["a"], &[]),
             ("hashIterations(5) and passwordHistory(3) and forceExpiredPasswordChange(365)", &["a"], &[]),
             // What is not known is not let through.
+            ("passwordBlacklist(../../etc/passwd)", &[], &["a-very-long-password-1"]),
+            ("passwordBlacklist(/dev/zero)", &[], &["a-very-long-password-1"]),
+            ("passwordBlacklist(undefined)", &[], &["a-very-long-password-1"]),
             ("unknown(3)", &[], &["a-very-long-password-1"]),
             ("regexPattern([)", &[], &["["]),
         ];

@@ -151,8 +151,10 @@ impl<'a> Writing<'a> {
         if path.exists() {
             return Err(CliError::new(format!("{} is there already", path.display())).with_hint("name another file"));
         }
-        let part = path.with_extension("part");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{}.part", std::process::id()));
+        let part = PathBuf::from(part);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
         let file = file.map_err(|error| CliError::new(format!("{} cannot be written: {error}", part.display())))?;
         let hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         Ok(Self { path, part, out: BufWriter::new(file), hash, bytes: 0, put: false })
@@ -177,8 +179,12 @@ impl<'a> Writing<'a> {
     fn put(mut self) -> Result<u64, CliError> {
         self.out.flush().and_then(|()| self.out.get_ref().sync_all()).map_err(|error| self.failed(&error))?;
         // Not over a file that came meanwhile.
-        std::fs::hard_link(&self.part, self.path).map_err(|error| self.failed(&error))?;
-        let _ = std::fs::remove_file(&self.part);
+        match std::fs::hard_link(&self.part, self.path) {
+            Ok(()) => drop(std::fs::remove_file(&self.part)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(self.failed(&error)),
+            // Some file systems have no such links.
+            Err(_) => std::fs::rename(&self.part, self.path).map_err(|error| self.failed(&error))?,
+        }
         self.put = true;
         Ok(self.bytes)
     }

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: ShadowArgs, output: &Output) -> Result<(), CliErro
     let (mut all, mut passed_over) = (Vec::new(), 0_usize);
     for (number, line) in lines(&args.requests)?.enumerate() {
         let line = line.map_err(|error| CliError::new(format!("the requests cannot be read: {error}")))?;
-        let request = match read(&line, |name| std::env::var(name).ok()) {
+        let request = match read(&line, &args.realm, |name| std::env::var(name).ok()) {
             Line::Request(request) => request,
             Line::Nothing => continue,
             Line::Other => {
@@ -80,15 +80,21 @@ pub(crate) async fn run(args: ShadowArgs, output: &Output) -> Result<(), CliErro
             }
             Line::Bad(why) => return Err(CliError::new(format!("line {}: {why}", number + 1))),
         };
-        let (there, there_ms) = ask(&outbound, &urls[0], &request.form).await?;
-        let (here, here_ms) = ask(&outbound, &urls[1], &request.form).await?;
+        let (there, there_ms) = ask(&outbound, &urls[0], &request.form).await;
+        let (here, here_ms) = ask(&outbound, &urls[1], &request.form).await;
+        let status = |answer: &Result<Answer, String>| answer.as_ref().map_or(0, |answer| answer.status);
         let compared = Compared {
             request: request.shown,
-            there_status: there.status,
-            here_status: here.status,
+            there_status: status(&there),
+            here_status: status(&here),
             there_ms,
             here_ms,
-            differences: compare::answers(&there, &here, &bases),
+            differences: match (there, here) {
+                (Ok(there), Ok(here)) => compare::answers(&there, &here, &bases),
+                (Err(why), Ok(_)) => vec![format!("no answer there: {why}")],
+                (Ok(_), Err(why)) => vec![format!("no answer here: {why}")],
+                (Err(one), Err(other)) => vec![format!("no answer there: {one}"), format!("no answer here: {other}")],
+            },
         };
         if !output.is_json() {
             output.line(told(&compared))?;
@@ -107,10 +113,10 @@ fn lines(path: &PathBuf) -> Result<Box<dyn Iterator<Item = std::io::Result<Strin
     Ok(Box::new(std::io::BufReader::new(file).lines()))
 }
 
-async fn ask(outbound: &Outbound, url: &str, form: &str) -> Result<(Answer, u128), CliError> {
+async fn ask(outbound: &Outbound, url: &str, form: &str) -> (Result<Answer, String>, u128) {
     let began = Instant::now();
-    let answer = outbound.post_form(url, HeaderMap::new(), form.to_owned()).await?;
-    Ok((answer, began.elapsed().as_millis()))
+    let answer = outbound.post_form(url, HeaderMap::new(), form.to_owned()).await;
+    (answer, began.elapsed().as_millis())
 }
 
 fn told(compared: &Compared) -> String {

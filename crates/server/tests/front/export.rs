@@ -192,10 +192,17 @@ async fn a_realm_that_was_made_here_goes_out_and_comes_back() {
 
 #[tokio::test]
 async fn a_partial_export_has_no_secret_and_no_person() {
-    let world = World::with(EXPORTS[4].realm).await;
+    let mut realm: Value = serde_json::from_str(EXPORTS[4].realm).unwrap();
+    realm["federatedUsers"] = json!([{"id": "f:1:2", "credentials": [{"secretData": "hash-of-a-person"}]}]);
+    realm["components"]["org.keycloak.storage.UserStorageProvider"] = json!([{"name": "ldap", "providerId": "ldap", "config": {"bindCredential": ["bind-secret"], "bindDn": ["cn=x"]}}]);
+    realm["clients"][0]["registrationAccessToken"] = json!("token-of-registration");
+    let world = World::with(&realm.to_string()).await;
     let whole = exported(&world, "acme", false).await;
     let partial = exported(&world, "acme", true).await;
     let text = partial.to_string();
+    for secret in ["hash-of-a-person", "bind-secret", "token-of-registration"] {
+        assert!(whole.to_string().contains(secret) && !text.contains(secret), "{secret}");
+    }
     let mut secrets: Vec<&str> =
         whole["clients"].as_array().unwrap().iter().filter_map(|one| one["secret"].as_str()).collect();
     for key in whole["components"]["org.keycloak.keys.KeyProvider"].as_array().unwrap() {

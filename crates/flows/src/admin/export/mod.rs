@@ -77,6 +77,27 @@ fn object(text: &str, what: &str) -> Result<Map<String, Value>, AdminError> {
     Ok(members)
 }
 
+/// Masks what is secret within a value that is not understood, by the names of its members.
+fn masked(value: &mut Value) {
+    match value {
+        Value::Object(members) => members.iter_mut().for_each(|(name, value)| mask_if_secret(name, value)),
+        Value::Array(items) => items.iter_mut().for_each(masked),
+        _ => {}
+    }
+}
+
+fn mask_if_secret(name: &str, value: &mut Value) {
+    const SECRET: [&str; 5] = ["secret", "password", "credential", "privatekey", "token"];
+    let name = name.to_lowercase();
+    match value {
+        Value::String(text) if SECRET.iter().any(|end| name.ends_with(end)) => MASK.clone_into(text),
+        Value::Array(items) if SECRET.iter().any(|end| name.ends_with(end)) => {
+            items.iter_mut().filter(|item| item.is_string()).for_each(|item| *item = json!(MASK));
+        }
+        other => masked(other),
+    }
+}
+
 impl Exporting<'_> {
     /// Everything but the users.
     ///
@@ -95,10 +116,9 @@ impl Exporting<'_> {
             file.entry(name).or_insert(value);
         }
         file.insert("keycloakVersion".to_owned(), json!(VERSION));
-        if self.partial
-            && let Some(password) = file.get_mut("smtpServer").and_then(|smtp| smtp.get_mut("password"))
-        {
-            *password = json!(MASK);
+        if self.partial {
+            file.shift_remove("federatedUsers");
+            file.values_mut().for_each(masked);
         }
         let default = self.default_role(&file).await?;
         file.extend(default.map(|default| ("defaultRole".to_owned(), default)));
@@ -129,7 +149,10 @@ impl Exporting<'_> {
             {
                 attributes.extend(secrets.attributes.into_iter().map(|(name, value)| (name, json!(value))));
             }
-            for (name, value) in secrets.kept {
+            for (name, mut value) in secrets.kept {
+                if self.partial {
+                    mask_if_secret(&name, &mut value);
+                }
                 client.entry(name).or_insert(value);
             }
             all.push(Value::Object(client));
@@ -187,6 +210,9 @@ impl Exporting<'_> {
             Value::Object(components) => components,
             _ => Map::new(),
         };
+        if self.partial {
+            components.values_mut().for_each(masked);
+        }
         components.insert(KEY_PROVIDER.to_owned(), Value::Array(keys_out));
         Ok(Value::Object(components))
     }

@@ -108,6 +108,13 @@ fn differs(file: &Map<String, Value>) -> Vec<String> {
             "the password policy has the rule {rule}, which is not known: until it is taken out, no password can be set"
         ));
     }
+    if let Some(after) = policy.expires_after() {
+        found.push(format!(
+            "passwords older than {} days are refused, and people cannot renew them in a browser here: \
+             grantor user set-password, or take forceExpiredPasswordChange out",
+            after / 86_400_000
+        ));
+    }
     if let Some(list) = policy.blacklist() {
         found.push(format!("passwords are compared with the list {list:?}: put it into password-blacklists/ of the data folder, or no password can be set"));
     }

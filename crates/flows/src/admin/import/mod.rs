@@ -28,6 +28,7 @@ pub(crate) use self::names::Names;
 use super::realms::{built_in, checked_name};
 use super::{AdminError, checked_id, json};
 use crate::engine::Engine;
+use crate::grant::taken_over;
 use crate::passwords::Hashing;
 
 /// What to do with a realm that is there already.
@@ -348,6 +349,10 @@ impl Importing<'_> {
         }
         let mut document: RealmDocument = serde_json::from_value(Value::Object(rest))
             .map_err(|error| AdminError::new(format!("realm settings: {error}")))?;
+        if document.attributes.remove(taken_over::UNTIL).is_some() {
+            // What was spent is not in the file: it is for who runs this server to say.
+            self.note("the realm took refresh tokens of before; switch that on here with `grantor realm take-over`");
+        }
         self.hashing = Hashing::of_policy(PasswordPolicy::new(document.password_policy.as_deref()));
         self.default_scopes.clone_from(&document.default_default_client_scopes);
         let mut kept = std::mem::take(&mut document.kept);

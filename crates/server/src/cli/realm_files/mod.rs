@@ -93,7 +93,7 @@ impl RealmFiles {
         now: Instant,
         mut progress: impl FnMut(Progress),
     ) -> Result<Report, CliError> {
-        if dry_run || self.users > AT_ONCE {
+        if dry_run || self.users >= AT_ONCE {
             let report = self.pass(engine, if_exists, true, now, &mut progress).await?;
             if dry_run || report.skipped {
                 return Ok(report);

@@ -46,7 +46,10 @@ pub(crate) async fn write(
     std::fs::create_dir_all(folder)
         .map_err(|error| CliError::new(format!("{} cannot be made: {error}", folder.display())))?;
     refuse_others(folder, realm)?;
-    let settings = export.realm().await?;
+    let mut settings = export.realm().await?;
+    if layout == Users::Skip {
+        settings.shift_remove("federatedUsers");
+    }
     let mut done = Vec::new();
     let mut users = 0;
     let mut realm_file = Some(JsonFile::begin(folder.join(format!("{realm}-realm.json")), &settings)?);
@@ -121,8 +124,9 @@ struct JsonFile {
 
 impl JsonFile {
     fn begin(path: PathBuf, members: &Map<String, Value>) -> Result<Self, CliError> {
-        let part = path.with_extension("json.part");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+        let part = path.with_extension(format!("json.{}.part", std::process::id()));
+        // New: what is there already may be somebody else's, or lead elsewhere.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
         let file = file.map_err(|error| CliError::new(format!("{} cannot be written: {error}", part.display())))?;
         let mut begun =
             Self { path, part, out: BufWriter::new(file), members: !members.is_empty(), users: 0, put: false };

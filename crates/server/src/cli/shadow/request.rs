@@ -24,17 +24,31 @@ pub(super) enum Line {
 }
 
 /// Parameters that are nobody else's business.
-const SECRET: [&str; 7] =
-    ["client_secret", "password", "totp", "otp", "refresh_token", "assertion", "client_assertion"];
+const SECRET: [&str; 12] = [
+    "client_secret",
+    "password",
+    "totp",
+    "otp",
+    "refresh_token",
+    "assertion",
+    "client_assertion",
+    "subject_token",
+    "actor_token",
+    "code",
+    "code_verifier",
+    "device_code",
+];
 
-/// Reads a line; `variable` looks up the environment.
-pub(super) fn read(line: &str, variable: impl Fn(&str) -> Option<String>) -> Line {
+/// Reads a line; `variable` looks up the environment. Events of another realm are passed over.
+pub(super) fn read(line: &str, realm: &str, variable: impl Fn(&str) -> Option<String>) -> Line {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Line::Nothing;
     }
-    if line.contains("type=\"") || line.contains("type=CLIENT_LOGIN") || line.contains("type=LOGIN") {
-        return event(line, variable);
+    // A line of a log has spaces, and no form in it.
+    let is_form = line.starts_with("grant_type=") || line.contains("&grant_type=");
+    if !is_form && line.contains(' ') {
+        return event(line, realm, variable);
     }
     let pairs: Vec<(String, String)> = form_urlencoded::parse(line.as_bytes()).into_owned().collect();
     if !pairs.iter().any(|(name, _)| name == "grant_type") {
@@ -71,7 +85,7 @@ fn replaced(value: &str, variable: impl Fn(&str) -> Option<String>) -> Result<St
 }
 
 /// `…type="CLIENT_LOGIN", realmId="…", clientId="orders", …, grant_type="client_credentials"`.
-fn event(line: &str, variable: impl Fn(&str) -> Option<String>) -> Line {
+fn event(line: &str, realm: &str, variable: impl Fn(&str) -> Option<String>) -> Line {
     let member = |name: &str| {
         let part = line.split(", ").find_map(|part| {
             let (before, value) = part.split_once('=')?;
@@ -85,6 +99,9 @@ fn event(line: &str, variable: impl Fn(&str) -> Option<String>) -> Line {
         let name = format!("{kind}_{of}");
         variable(&name).ok_or(name)
     };
+    if member("realmName").is_some_and(|name| name != realm) {
+        return Line::Other;
+    }
     let (Some(kind), Some(client), Some(grant)) = (member("type"), member("clientId"), member("grant_type")) else {
         return Line::Other;
     };
@@ -122,7 +139,7 @@ mod tests {
     }
 
     fn form(line: &str) -> (String, String) {
-        match read(line, variable) {
+        match read(line, "acme", variable) {
             Line::Request(request) => (request.form, request.shown),
             other => (format!("{other:?}"), String::new()),
         }
@@ -134,10 +151,10 @@ mod tests {
         assert_eq!(form_of, "grant_type=client_credentials&client_id=orders&client_secret=s3cr%26t&scope=a+b");
         assert_eq!(shown, "grant_type=client_credentials client_id=orders scope=a b");
         for nothing in ["", "  ", "# a remark"] {
-            assert_eq!(read(nothing, variable), Line::Nothing);
+            assert_eq!(read(nothing, "acme", variable), Line::Nothing);
         }
-        assert!(matches!(read("client_id=x", variable), Line::Bad(_)));
-        let missing = read("grant_type=password&password=${NONE}", variable);
+        assert!(matches!(read("client_id=x", "acme", variable), Line::Bad(_)));
+        let missing = read("grant_type=password&password=${NONE}", "acme", variable);
         assert_eq!(missing, Line::Bad("the environment has no NONE, which password is taken from".to_owned()));
     }
 
@@ -159,8 +176,11 @@ mod tests {
             "type=\"LOGIN\", clientId=\"web\", grant_type=\"password\", username=\"bob\"",
             "type=\"CODE_TO_TOKEN\", clientId=\"web\", grant_type=\"authorization_code\"",
             "type=\"LOGOUT\", clientId=\"web\"",
+            "type=\"CLIENT_LOGIN\", realmName=\"other\", clientId=\"orders-api\", grant_type=\"client_credentials\"",
+            "2026-11-26 10:00:00,000 INFO  [io.quarkus] (main) Keycloak 26.7.0 started in 9.1s.",
+            "java.lang.IllegalStateException: at com.example=1",
         ] {
-            assert_eq!(read(other, variable), Line::Other, "{other}");
+            assert_eq!(read(other, "acme", variable), Line::Other, "{other}");
         }
     }
 }
