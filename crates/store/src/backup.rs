@@ -6,6 +6,9 @@
 use crate::Store;
 use crate::database::{Row, Statement, StoreError, Value};
 
+/// What realms are marked with while they are restored.
+const RESTORING: i64 = 1;
+
 /// Rows of one page.
 const PAGE: i64 = 500;
 
@@ -166,7 +169,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn clear_unfinished(&self) -> Result<(), StoreError> {
-        self.apply_unhurried(vec![Statement::new("DELETE FROM realms WHERE unfinished = 1", [])]).await
+        self.apply_unhurried(vec![Statement::new("DELETE FROM realms WHERE unfinished <> 0", [])]).await
     }
 
     /// Puts rows into an empty store; realms unseen, groups beside each other.
@@ -176,7 +179,7 @@ impl Store {
     pub async fn put(&self, table: &Table, rows: Vec<Values>) -> Result<(), StoreError> {
         let place = |name: &str| table.columns.iter().position(|(column, _)| *column == name);
         let overwritten = match table.name {
-            "realms" => place("unfinished").map(|at| (at, Value::Int(1))),
+            "realms" => place("unfinished").map(|at| (at, Value::Int(RESTORING))),
             // The one above may come later.
             "groups" => place("parent_id").map(|at| (at, Value::Null)),
             _ => None,
@@ -208,7 +211,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn restored(&self, realms: Vec<String>, numbers: (i64, i64)) -> Result<(), StoreError> {
-        let mut statements: Vec<Statement> = realms.iter().map(|realm| crate::realms::finished(realm)).collect();
+        let mut statements: Vec<Statement> =
+            realms.iter().map(|realm| crate::realms::finished(realm, RESTORING)).collect();
         statements.push(Statement::new("UPDATE changes SET number = $1 WHERE one = 1", [(numbers.0 + 1).into()]));
         let position = "UPDATE revocation_log SET position = $1 WHERE one = 1";
         statements.push(Statement::new(position, [numbers.1.into()]));

@@ -51,14 +51,21 @@ pub fn delete(id: &str) -> Statement {
     Statement::new("DELETE FROM realms WHERE id = $1", [id.into()]).must_touch(1)
 }
 
-/// Marks a realm as being imported: nobody sees it, until it is [`finished`].
-pub fn unfinished(id: &str) -> Statement {
-    Statement::new("UPDATE realms SET unfinished = 1 WHERE id = $1", [id.into()]).must_touch(1)
+/// Marks a realm as being imported by the import of a number, which is not 0: nobody sees it, until it is [`finished`].
+pub fn unfinished(id: &str, number: i64) -> Statement {
+    Statement::new("UPDATE realms SET unfinished = $2 WHERE id = $1", [id.into(), number.into()]).must_touch(1)
+}
+
+/// Goes first in each further batch of an import: none goes into the realm of another one.
+pub fn still_unfinished(id: &str, number: i64) -> Statement {
+    let sql = "UPDATE realms SET unfinished = $2 WHERE id = $1 AND unfinished = $2";
+    Statement::new(sql, [id.into(), number.into()]).must_touch(1)
 }
 
 /// Ends an import: from here on the realm is there.
-pub fn finished(id: &str) -> Statement {
-    Statement::new("UPDATE realms SET unfinished = 0 WHERE id = $1", [id.into()]).must_touch(1)
+pub fn finished(id: &str, number: i64) -> Statement {
+    let sql = "UPDATE realms SET unfinished = 0 WHERE id = $1 AND unfinished = $2";
+    Statement::new(sql, [id.into(), number.into()]).must_touch(1)
 }
 
 /// Gives the realm a version that no realm had before: belongs at the end of every batch that changes what a snapshot
@@ -88,7 +95,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn unfinished_realm(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT id FROM realms WHERE name = $1 AND unfinished = 1";
+        let sql = "SELECT id FROM realms WHERE name = $1 AND unfinished <> 0";
         self.one(Statement::new(sql, [name.into()]), |row| Ok(row.text(0)?.to_owned())).await
     }
 

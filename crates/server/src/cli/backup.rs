@@ -36,7 +36,10 @@ const LONGEST: u64 = 64 << 20;
 
 The server may go on running: the file is of one moment. Realms, users, sessions, keys and revocations are in it;
 decisions are not. Secrets are sealed with the master key, which is not in the file: keep master.key of the data folder
-elsewhere. Without it nobody can use the backup.")]
+elsewhere. Without it nobody can use the backup.
+
+Before an update, make the backup with the program that is still running: a newer one brings the tables up to date
+first, as every command does.")]
 pub(crate) struct BackupArgs {
     /// The file to write; one that is there is not overwritten
     file: PathBuf,

@@ -21,7 +21,8 @@ use crate::{listen, start};
   grantor doctor
   grantor doctor --data /var/lib/grantor --json
 
-Nothing is changed, and the server may be running or not. Exit code 1 when something is wrong that keeps a server from
+The server may be running or not. Nothing is changed, but that tables of an older version are brought up to date, as
+every command does. Exit code 1 when something is wrong that keeps a server from
 working; what is only worth a look is marked, and does not count.")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]

@@ -43,7 +43,8 @@ ${NAME}, ${NAME:default} and ${FIRST,SECOND} in a file are replaced from the env
 is not there stays as it is written.
 
 Exit code 0: all is imported. 2: imported, but something that guarded access is not acted on here; the report
-names it. 1: nothing was changed, or with more than 2,000 users an import was cut off, and the next try begins anew.")]
+names it. 1: nothing was changed, or with more than 2,000 users an import was cut off, and the next try begins anew;
+of a realm that is overwritten the old state is gone then: make a backup first (grantor backup).")]
     Import {
         /// Files, or folders with files
         #[arg(required = true, value_name = "FILE")]
@@ -62,8 +63,8 @@ names it. 1: nothing was changed, or with more than 2,000 users an import was cu
   grantor realm take-over acme --until 2026-12-31
   grantor realm take-over acme --off
 
-No export holds sessions. With this, who holds a refresh or offline token of before goes on without a login: the token
-counts once, and a session begins with it. Signature, issuer, audience, client, end, not-before, user and client are
+No export holds sessions. With this, who holds a refresh or offline token of before goes on without a login: of all
+the tokens that a client had of one session one counts, once, and a new session begins with it. Signature, issuer, audience, client, end, not-before, user and client are
 checked. What cannot be told is whether a token was spent, or its session was ended, before the move: somebody who
 copied such a token can use it until the day. Log everybody out at the old server before its export to rule that out.
 

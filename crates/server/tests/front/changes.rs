@@ -80,3 +80,36 @@ async fn what_is_not_understood_is_named_and_not_readable_in_the_database() {
     let user = world.app.engine.stored_user(&realm, "u").await.expect("there");
     assert!(!row.document.contains("hunter2") && !user.document.contains("hunter2"), "{row:?} {user:?}");
 }
+
+/// Of two imports of one large realm that run at once, the one that began later wins whole, and the other says so.
+#[tokio::test]
+async fn two_imports_at_once_do_not_mix() {
+    use grantor_flows::admin::import::{AT_ONCE, Begun, IfExists, Importing};
+    use grantor_model::realm::UserDocument;
+    async fn begun(world: &World) -> Box<Importing<'_>> {
+        let file = serde_json::json!({"realm": "large", "id": "large", "enabled": true});
+        let file = file.as_object().cloned().unwrap();
+        let accounts = std::collections::HashSet::new();
+        match world.app.engine.begin_import(file, &accounts, IfExists::Fail, false, world.now()).await.unwrap() {
+            Begun::Importing(importing) => importing,
+            Begun::Skipped(_) => panic!("it is not there"),
+        }
+    }
+    async fn fill(importing: &mut Importing<'_>, name: &str) {
+        for number in 0..AT_ONCE {
+            let user = UserDocument { username: format!("{name}-{number}"), ..UserDocument::default() };
+            importing.user(user).await.unwrap();
+        }
+    }
+    let world = World::empty().await;
+    let mut first = begun(&world).await;
+    fill(&mut first, "first").await;
+    let mut second = begun(&world).await;
+    fill(&mut second, "second").await;
+    let refused = first.finish().await.unwrap_err();
+    assert!(refused.problem.contains("imported by another command"), "{refused:?}");
+    assert!(world.app.engine.realm("large", world.now()).await.unwrap().is_none());
+    assert_eq!(second.finish().await.unwrap().users, AT_ONCE);
+    let users = world.app.engine.store.user_count("large").await.unwrap();
+    assert_eq!(usize::try_from(users).unwrap(), AT_ONCE, "nobody of the first");
+}

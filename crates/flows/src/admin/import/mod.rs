@@ -85,6 +85,8 @@ pub struct Importing<'a> {
     rehearsal: bool,
     /// Whether a part of it is in the database.
     begun: bool,
+    /// What tells this import from another one of the same realm.
+    number: i64,
     /// Users among the statements.
     held: usize,
     /// Ids and names so far, hashed.
@@ -189,6 +191,7 @@ impl Engine {
             now,
             rehearsal,
             begun: false,
+            number: i64::from_be_bytes(self.entropy.bytes()?).saturating_abs().max(2),
             held: 0,
             seen: HashSet::new(),
             accounts: Vec::new(),
@@ -239,9 +242,12 @@ impl Importing<'_> {
             return Ok(());
         }
         if !self.begun {
-            statements.push(table::unfinished(&self.realm_id));
+            statements.push(table::unfinished(&self.realm_id, self.number));
             // A realm that is replaced is gone from here on.
             statements.extend(table::changed(&self.realm_id));
+        }
+        if self.begun {
+            statements.insert(0, table::still_unfinished(&self.realm_id, self.number));
         }
         self.apply(statements).await?;
         self.begun = true;
@@ -253,6 +259,10 @@ impl Importing<'_> {
             Ok(()) => Ok(()),
             Err(StoreError::Duplicate) => Err(AdminError::new("another realm has an id of this file already")
                 .hint("ids are unique across realms: the same realm cannot come in under two names")),
+            Err(StoreError::Guard { .. }) => {
+                Err(AdminError::new("the realm was removed or imported by another command meanwhile")
+                    .hint("wait until that one is done, and try again"))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -269,7 +279,8 @@ impl Importing<'_> {
             return Ok(self.report);
         }
         if self.begun {
-            statements.push(table::finished(&self.realm_id));
+            statements.insert(0, table::still_unfinished(&self.realm_id, self.number));
+            statements.push(table::finished(&self.realm_id, self.number));
         }
         statements.extend(self.engine.management(&self.realm, &self.realm_id, &self.names, self.now).await?);
         // Last, so that the numbers that tell of changes are locked for a moment only.
