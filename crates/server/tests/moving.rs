@@ -273,6 +273,8 @@ fn a_bad_file_gets_one_clear_error_and_changes_nothing() {
     }
     let many: Vec<Value> = (0..2_500).chain([17]).map(|n| json!({"username": format!("u{n}")})).collect();
     refused(&folder, "many.json", acme("users", json!(many)), "two users are called \"u17\"");
+    refused(&folder, "list.json", "[]", "there is no realm in what was named");
+    refused(&folder, "acme-users-3.json", r#"{"realm": "acme", "users": []}"#, "acme-realm.json is missing");
     let (code, _, err) = folder.run(&["realm", "import", "nowhere.json"]);
     assert!(code == 1 && err.contains("nowhere.json: cannot be read"), "{err}");
     folder.file("none/readme.txt", "");

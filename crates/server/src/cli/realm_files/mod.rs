@@ -77,6 +77,21 @@ pub(crate) fn found(paths: &[PathBuf]) -> Result<Vec<RealmFiles>, CliError> {
             realm.bytes += bytes;
         }
     }
+    if realms.is_empty() {
+        return Err(CliError::new("there is no realm in what was named").with_hint("realm files are not empty lists"));
+    }
+    for realm in realms.values() {
+        // Users alone would become a realm without its clients, roles and keys.
+        let users = format!("{}-users-", realm.name);
+        let is_users = |source: &Source| {
+            source.path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&users))
+        };
+        if realm.sources.iter().all(is_users) {
+            let text =
+                format!("realm {}: there are files of users, and {}-realm.json is missing", realm.name, realm.name);
+            return Err(CliError::new(text).with_hint("name the folder of the export, or all of its files"));
+        }
+    }
     Ok(realms.into_values().collect())
 }
 
