@@ -4,9 +4,8 @@
 //! SHA-256 of all before. Secrets are in it as they are in the store, sealed with the master key, which is not.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use super::bar::Bar;
 use super::local::{Local, Where};
 use super::output::{CliError, Output};
+use super::whole_file::WholeFile;
 use crate::start;
 
 /// What the head's check is sealed at.
@@ -117,7 +117,8 @@ pub(crate) async fn backup(args: BackupArgs, output: &Output) -> Result<(), CliE
     let sha256 = file.hash();
     file.line(&json!({"end": End { rows, sha256 }}))?;
     drop(bar);
-    let bytes = file.put()?;
+    let bytes = file.bytes;
+    file.file.put()?;
     let key = args.place.config()?.master_key_file();
     let shown = json!({"file": args.file, "rows": rows, "bytes": bytes, "master_key": key});
     output.show(&shown, || {
@@ -139,32 +140,20 @@ fn written(cell: &Cell) -> Value {
     }
 }
 
-/// The file under way, at another name until it is whole.
-struct Writing<'a> {
-    path: &'a Path,
-    part: PathBuf,
-    out: BufWriter<File>,
+/// The file under way, with the hash of its lines.
+struct Writing {
+    file: WholeFile,
     hash: aws_lc_rs::digest::Context,
     bytes: u64,
-    put: bool,
 }
 
-impl<'a> Writing<'a> {
-    fn begin(path: &'a Path) -> Result<Self, CliError> {
+impl Writing {
+    fn begin(path: &Path) -> Result<Self, CliError> {
         if path.exists() {
             return Err(CliError::new(format!("{} is there already", path.display())).with_hint("name another file"));
         }
-        let mut part = path.as_os_str().to_owned();
-        part.push(format!(".{}.part", std::process::id()));
-        let part = PathBuf::from(part);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
-        let file = file.map_err(|error| CliError::new(format!("{} cannot be written: {error}", part.display())))?;
         let hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        Ok(Self { path, part, out: BufWriter::new(file), hash, bytes: 0, put: false })
-    }
-
-    fn failed(&self, error: &std::io::Error) -> CliError {
-        CliError::new(format!("{} cannot be written: {error}", self.path.display()))
+        Ok(Self { file: WholeFile::begin(path)?, hash, bytes: 0 })
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), CliError> {
@@ -172,32 +161,11 @@ impl<'a> Writing<'a> {
         line.push(b'\n');
         self.hash.update(&line);
         self.bytes += line.len() as u64;
-        self.out.write_all(&line).map_err(|error| self.failed(&error))
+        self.file.write(&line)
     }
 
     fn hash(&self) -> String {
         STANDARD.encode(self.hash.clone().finish())
-    }
-
-    fn put(mut self) -> Result<u64, CliError> {
-        self.out.flush().and_then(|()| self.out.get_ref().sync_all()).map_err(|error| self.failed(&error))?;
-        // Not over a file that came meanwhile.
-        match std::fs::hard_link(&self.part, self.path) {
-            Ok(()) => drop(std::fs::remove_file(&self.part)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(self.failed(&error)),
-            // Some file systems have no such links.
-            Err(_) => std::fs::rename(&self.part, self.path).map_err(|error| self.failed(&error))?,
-        }
-        self.put = true;
-        Ok(self.bytes)
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        if !self.put {
-            let _ = std::fs::remove_file(&self.part);
-        }
     }
 }
 

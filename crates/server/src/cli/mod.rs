@@ -24,6 +24,7 @@ mod shadow;
 mod shown;
 mod token;
 mod user;
+mod whole_file;
 
 use std::process::ExitCode;
 

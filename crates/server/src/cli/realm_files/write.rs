@@ -1,14 +1,12 @@
 //! Realm files that are written: only their owner reads them, and none is there before it is whole.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use grantor_flows::admin::export::Exporting;
 use serde_json::{Map, Value};
 
 use super::super::output::CliError;
+use super::super::whole_file::WholeFile;
 
 /// Where users are written, as Keycloak's `--users` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +50,7 @@ pub(crate) async fn write(
     }
     let mut done = Vec::new();
     let mut users = 0;
-    let mut realm_file = Some(JsonFile::begin(folder.join(format!("{realm}-realm.json")), &settings)?);
+    let mut realm_file = Some(JsonFile::begin(&folder.join(format!("{realm}-realm.json")), &settings)?);
     if layout != Users::RealmFile {
         done.extend(realm_file.take());
     }
@@ -72,7 +70,7 @@ pub(crate) async fn write(
                     done.extend(file.take());
                     let path = folder.join(format!("{realm}-users-{number}.json"));
                     number += 1;
-                    file.insert(JsonFile::begin(path, &name)?)
+                    file.insert(JsonFile::begin(&path, &name)?)
                 }
             };
             into.user(&user)?;
@@ -88,7 +86,7 @@ pub(crate) async fn write(
         file.end()?;
     }
     for file in done {
-        files.push(file.put()?);
+        files.push(file.file.put()?);
     }
     Ok(Written { files, users })
 }
@@ -111,36 +109,20 @@ fn refuse_others(folder: &Path, realm: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A file under way, at another name until it is whole.
+/// A file whose users are added one by one.
 struct JsonFile {
-    path: PathBuf,
-    part: PathBuf,
-    out: BufWriter<File>,
+    file: WholeFile,
     /// Whether anything stands before the users.
     members: bool,
     users: usize,
-    put: bool,
 }
 
 impl JsonFile {
-    fn begin(path: PathBuf, members: &Map<String, Value>) -> Result<Self, CliError> {
-        let part = path.with_extension(format!("json.{}.part", std::process::id()));
-        // New: what is there already may be somebody else's, or lead elsewhere.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
-        let file = file.map_err(|error| CliError::new(format!("{} cannot be written: {error}", part.display())))?;
-        let mut begun =
-            Self { path, part, out: BufWriter::new(file), members: !members.is_empty(), users: 0, put: false };
+    fn begin(path: &Path, members: &Map<String, Value>) -> Result<Self, CliError> {
+        let mut file = WholeFile::begin(path)?;
         let text = pretty(members)?;
-        begun.text(text.strip_suffix("\n}").unwrap_or("{"))?;
-        Ok(begun)
-    }
-
-    fn text(&mut self, text: &str) -> Result<(), CliError> {
-        self.out.write_all(text.as_bytes()).map_err(|error| self.failed(&error))
-    }
-
-    fn failed(&self, error: &std::io::Error) -> CliError {
-        CliError::new(format!("{} cannot be written: {error}", self.path.display()))
+        file.write(text.strip_suffix("\n}").unwrap_or("{").as_bytes())?;
+        Ok(Self { file, members: !members.is_empty(), users: 0 })
     }
 
     fn user(&mut self, user: &Value) -> Result<(), CliError> {
@@ -150,29 +132,14 @@ impl JsonFile {
             _ => ",\n    ",
         };
         self.users += 1;
-        self.text(before)?;
+        self.file.write(before.as_bytes())?;
         // JSON has no line break within a text.
-        let text = pretty(user)?.replace('\n', "\n    ");
-        self.text(&text)
+        self.file.write(pretty(user)?.replace('\n', "\n    ").as_bytes())
     }
 
     fn end(&mut self) -> Result<(), CliError> {
-        self.text(if self.users > 0 { "\n  ]\n}\n" } else { "\n}\n" })?;
-        self.out.flush().and_then(|()| self.out.get_ref().sync_all()).map_err(|error| self.failed(&error))
-    }
-
-    fn put(mut self) -> Result<PathBuf, CliError> {
-        std::fs::rename(&self.part, &self.path).map_err(|error| self.failed(&error))?;
-        self.put = true;
-        Ok(std::mem::take(&mut self.path))
-    }
-}
-
-impl Drop for JsonFile {
-    fn drop(&mut self) {
-        if !self.put {
-            let _ = std::fs::remove_file(&self.part);
-        }
+        self.file.write(if self.users > 0 { b"\n  ]\n}\n" } else { b"\n}\n" })?;
+        self.file.sync()
     }
 }
 
